@@ -1,0 +1,179 @@
+package event
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// The names of the collections.
+const (
+	EventsCollection  = "events"
+	RepliesCollection = "replies"
+)
+
+// Config configures a Bus. The zero value works.
+type Config struct {
+	// Identity is what this process is. Default: a new server id, the host, the
+	// pid, and host:pid as the name.
+	Identity Identity
+	// Directory knows who should answer; Call and Match need it.
+	Directory Directory
+	// LogBytes is the size of the capped collections, if they are to be
+	// created. Default DefaultLogBytes.
+	LogBytes int64
+	// MaxParameters bounds an event's encoded parameters, in bytes. Default
+	// DefaultMaxParameters.
+	MaxParameters int
+	// Queue is how many events may wait for each subscriber; beyond that they
+	// are lost to it, which it learns as a Gap. Default 1024.
+	Queue int
+	// DrainTime is how long Run waits, after its ctx has ended, for actions
+	// that are still running. Default 5 s.
+	DrainTime time.Duration
+}
+
+// Bus connects this process to the fleet's events. Its methods are safe for
+// concurrent use.
+type Bus struct {
+	cfg     Config
+	events  Log
+	replies Log
+	answers answerer
+	calls   callReader
+	health  health
+
+	listening chan struct{}
+
+	// By subscriber name. Replaced as a whole, under mu; the listener reads it
+	// without a lock.
+	subscriptions atomic.Pointer[map[string][]*Subscription]
+
+	mu       sync.Mutex
+	running  context.Context // of the actions: nil before Run, ended when Run stops
+	handlers sync.WaitGroup  // subscriptions and concurrent actions
+}
+
+// Open opens the bus on a database, in which it creates the capped collections
+// when they are missing. It fails with a [*NotCappedError] when they exist
+// otherwise.
+func Open(ctx context.Context, db *mongo.Database, cfg Config) (*Bus, error) {
+	events, err := OpenCapped(ctx, db, EventsCollection, cfg.LogBytes)
+	if err != nil {
+		return nil, err
+	}
+	replies, err := OpenCapped(ctx, db, RepliesCollection, cfg.LogBytes)
+	if err != nil {
+		return nil, err
+	}
+	return NewBus(events, replies, cfg), nil
+}
+
+// NewBus makes a bus of two logs, for other stores and for tests (see
+// event/eventtest).
+func NewBus(events, replies Log, cfg Config) *Bus {
+	cfg.Queue = cmp.Or(cfg.Queue, 1024)
+	cfg.DrainTime = cmp.Or(cfg.DrainTime, 5*time.Second)
+	cfg.Identity = cfg.Identity.withDefaults()
+	b := &Bus{
+		cfg: cfg, events: events, replies: replies,
+		listening: make(chan struct{}),
+		answers:   answerer{log: replies, queue: make(chan Reply, replyQueue)},
+	}
+	b.calls.log = replies
+	b.subscriptions.Store(&map[string][]*Subscription{})
+	return b
+}
+
+func (id Identity) withDefaults() Identity {
+	if id.ServerID.IsZero() {
+		id.ServerID = bson.NewObjectID()
+	}
+	if id.Host == "" {
+		id.Host, _ = os.Hostname()
+	}
+	id.PID = cmp.Or(id.PID, os.Getpid())
+	id.Name = cmp.Or(id.Name, fmt.Sprintf("%s:%d", id.Host, id.PID))
+	id.Labels = maps.Clone(id.Labels)
+	return id
+}
+
+// Identity returns what this process is, with the defaults filled in.
+func (b *Bus) Identity() Identity { return b.cfg.Identity }
+
+// Publish stores the events and returns the id of the last. All of them are
+// checked before any is stored. It is safe to repeat after an error: an event
+// whose id is stored already is not stored again. An action that a subscriber
+// of this process does not have gives an [*UnknownError].
+func (b *Bus) Publish(ctx context.Context, events ...Event) (bson.ObjectID, error) {
+	docs := make([]bson.Raw, 0, len(events))
+	for _, e := range events {
+		doc, err := b.prepare(e)
+		if err != nil {
+			return bson.ObjectID{}, err
+		}
+		docs = append(docs, doc)
+	}
+	if len(events) == 0 {
+		return bson.ObjectID{}, errors.New("no event to publish")
+	}
+	if err := b.events.Append(ctx, docs...); err != nil {
+		return bson.ObjectID{}, fmt.Errorf("publish: %w", err)
+	}
+	return events[len(events)-1].ID, nil
+}
+
+func (b *Bus) prepare(e Event) (bson.Raw, error) {
+	if err := errors.Join(e.validate(b.cfg.MaxParameters), b.checkLocal(e)); err != nil {
+		return nil, err
+	}
+	e.Publisher = thisProcess()
+	return e.encode()
+}
+
+// checkLocal catches a misspelt action of a subscriber that this process has.
+func (b *Bus) checkLocal(e Event) error {
+	subs := b.byName()[e.Name]
+	if len(subs) == 0 {
+		return nil
+	}
+	known := []string{}
+	for _, s := range subs {
+		if _, ok := s.actions[e.Action]; ok {
+			return nil
+		}
+		known = append(known, sortedNames(s.actions)...)
+	}
+	return &UnknownError{Subscriber: e.Name, Action: e.Action, Known: known}
+}
+
+// Actions returns the names of the actions of each subscriber of this process.
+func (b *Bus) Actions() map[string][]string {
+	table := map[string][]string{}
+	for name, subs := range b.byName() {
+		for _, s := range subs {
+			table[name] = append(table[name], sortedNames(s.actions)...)
+		}
+		slices.Sort(table[name])
+		table[name] = slices.Compact(table[name])
+	}
+	return table
+}
+
+// Listening is closed when Run holds its start position: every event published
+// after that reaches this process's subscribers.
+func (b *Bus) Listening() <-chan struct{} { return b.listening }
+
+// StoreTime is the time by the database's clock, as far as this process knows
+// it from the last time that it asked.
+func (b *Bus) StoreTime() time.Time { return time.Now().Add(b.health.clockOffset()) }

@@ -1,0 +1,140 @@
+package event
+
+import (
+	"context"
+	"sync"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// callReader reads the replies for all calls of this process: one tail, which
+// runs while there is a call. The first call starts its goroutine, the last one
+// stops and joins it.
+type callReader struct {
+	log Log
+
+	starting sync.Mutex // held while the tail is started or stopped
+	stop     func()
+
+	mu    sync.Mutex
+	calls map[bson.ObjectID]*inbox
+}
+
+// watch returns the replies to an event that is published after it returns.
+func (c *callReader) watch(ctx context.Context, id bson.ObjectID) (<-chan Reply, func(), error) {
+	c.starting.Lock()
+	defer c.starting.Unlock()
+	if c.stop == nil {
+		from, err := c.log.Mark(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.start(ctx, from)
+	}
+	box := newInbox()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calls == nil {
+		c.calls = map[bson.ObjectID]*inbox{}
+	}
+	c.calls[id] = box
+	return box.out, func() { c.leave(id, box) }, nil
+}
+
+func (c *callReader) start(ctx context.Context, from Position) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { _ = c.log.Read(ctx, from, c) })
+	c.stop = func() { cancel(); running.Wait() }
+}
+
+func (c *callReader) leave(id bson.ObjectID, box *inbox) {
+	box.close()
+	c.starting.Lock()
+	defer c.starting.Unlock()
+	c.mu.Lock()
+	delete(c.calls, id)
+	last := len(c.calls) == 0
+	c.mu.Unlock()
+	if last {
+		c.stop()
+		c.stop = nil
+	}
+}
+
+// Entry, Gap and State make it a Reader.
+
+func (c *callReader) Entry(raw bson.Raw, _ Position) {
+	id, ok := raw.Lookup("event_id").ObjectIDOK()
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	box := c.calls[id]
+	c.mu.Unlock()
+	if box == nil {
+		return
+	}
+	if r, err := DecodeReply(append(bson.Raw(nil), raw...)); err == nil {
+		box.put(r)
+	}
+}
+
+// Gap needs no action: servers whose answers were dropped show as missing.
+func (c *callReader) Gap(Gap) {}
+
+func (c *callReader) State(State, Position, error) {}
+
+// inbox is an unbounded queue, so that a slow caller holds up no other. It is
+// bounded by what the servers answer to one event.
+type inbox struct {
+	out  chan Reply
+	wake chan struct{}
+	done chan struct{}
+	over sync.WaitGroup
+
+	mu    sync.Mutex
+	items []Reply
+}
+
+func newInbox() *inbox {
+	b := &inbox{out: make(chan Reply), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	b.over.Go(b.run)
+	return b
+}
+
+func (b *inbox) put(r Reply) {
+	b.mu.Lock()
+	b.items = append(b.items, r)
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *inbox) run() {
+	for {
+		select {
+		case <-b.done:
+			return
+		case <-b.wake:
+		}
+		b.mu.Lock()
+		items := b.items
+		b.items = nil
+		b.mu.Unlock()
+		for _, r := range items {
+			select {
+			case <-b.done:
+				return
+			case b.out <- r:
+			}
+		}
+	}
+}
+
+func (b *inbox) close() {
+	close(b.done)
+	b.over.Wait()
+}

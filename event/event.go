@@ -1,0 +1,187 @@
+package event
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// DefaultMaxParameters is the largest size of an event's encoded parameters,
+// in bytes, unless [Config] says otherwise.
+const DefaultMaxParameters = 64 << 10
+
+// Event is one document in the events collection: what is to be done, by which
+// subscriber, on which servers. Make one with [New]; the zero value is not
+// valid.
+type Event struct {
+	// ID is the event's identity. Publishing an event with an ID that is
+	// already in the collection is a success and makes no second event.
+	ID bson.ObjectID
+	// Time is stamped by the database when the event is published.
+	Time bson.Timestamp
+	// Name is the subscriber that is meant, such as "server".
+	Name string
+	// Action is what the subscriber shall do, such as "stop".
+	Action string
+	// Parameters are the action's own, a BSON document; nil means none.
+	Parameters bson.Raw
+	// Target says which servers are meant; the zero value means all.
+	Target Target
+	// Publisher says who published the event; filled in by Publish.
+	Publisher Publisher
+	// ExpiresAt is the moment, by the database's clock, after which the event
+	// is refused. Zero means the action's own limit.
+	ExpiresAt time.Time
+	// Reply asks the servers for answers; set by [Bus.Call].
+	Reply bool
+
+	err error // a fault found by New, reported by Publish
+}
+
+// Publisher says who published an event.
+type Publisher struct {
+	User string `bson:"user,omitempty" json:"user,omitempty"`
+	Host string `bson:"host,omitempty" json:"host,omitempty"`
+	PID  int    `bson:"pid,omitempty" json:"pid,omitempty"`
+	App  string `bson:"app,omitempty" json:"app,omitempty"`
+}
+
+// Option changes an event that [New] makes.
+type Option func(*Event)
+
+// To limits the event to the servers that t matches. Default: everybody.
+func To(t Target) Option { return func(e *Event) { e.Target = t } }
+
+// Expires lets the event be refused by servers that see it later than at, by
+// the database's clock.
+func Expires(at time.Time) Option { return func(e *Event) { e.ExpiresAt = at } }
+
+// New makes an event for the named subscriber and action. The parameters are
+// anything that encodes to a BSON document: usually the action's own parameter
+// struct, or bson.M, bson.Raw, or nil for none. A fault in them is reported by
+// [Bus.Publish].
+func New(subscriber, action string, parameters any, opts ...Option) Event {
+	e := Event{ID: bson.NewObjectID(), Name: subscriber, Action: action}
+	e.Parameters, e.err = encodeParameters(parameters)
+	for _, opt := range opts {
+		opt(&e)
+	}
+	return e
+}
+
+func encodeParameters(parameters any) (bson.Raw, error) {
+	switch p := parameters.(type) {
+	case nil, None, *None:
+		return nil, nil
+	case bson.Raw:
+		return p, p.Validate()
+	}
+	raw, err := bson.Marshal(parameters)
+	if err != nil {
+		return nil, fmt.Errorf("encode parameters of type %T: %w", parameters, err)
+	}
+	return raw, nil
+}
+
+// document is the shape of an event in the collection; see docs/protocol.md.
+// The database replaces an empty timestamp at the top level by its own time.
+type document struct {
+	ID         bson.ObjectID  `bson:"_id"`
+	Time       bson.Timestamp `bson:"ts"`
+	Name       string         `bson:"name"`
+	Action     string         `bson:"action"`
+	Parameters bson.Raw       `bson:"parameters,omitempty"`
+	Target     *Target        `bson:"target,omitempty"`
+	Publisher  Publisher      `bson:"publisher"`
+	ExpiresAt  time.Time      `bson:"expires_at,omitempty"`
+	Reply      bool           `bson:"reply,omitempty"`
+}
+
+// encode returns the event's document with an empty timestamp.
+func (e Event) encode() (bson.Raw, error) {
+	doc := document{
+		ID: e.ID, Name: e.Name, Action: e.Action, Parameters: e.Parameters,
+		Publisher: e.Publisher, ExpiresAt: e.ExpiresAt, Reply: e.Reply,
+	}
+	if !e.Target.IsZero() {
+		doc.Target = &e.Target
+	}
+	raw, err := bson.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("encode event: %w", err)
+	}
+	return raw, nil
+}
+
+// Decode reads an event from its document in the collection. It fails with a
+// [*MalformedError] when the document is not an event, and with [ErrMark] when
+// it is the position mark of a listener.
+func Decode(raw bson.Raw) (Event, error) {
+	var h header
+	if err := h.parse(raw); err != nil {
+		return Event{}, err
+	}
+	if h.mark {
+		return Event{}, ErrMark
+	}
+	var doc document
+	if err := bson.Unmarshal(raw, &doc); err != nil {
+		return Event{}, &MalformedError{Kind: "undecodable", Detail: err.Error()}
+	}
+	e := Event{
+		ID: doc.ID, Time: doc.Time, Name: doc.Name, Action: doc.Action,
+		Parameters: doc.Parameters, Publisher: doc.Publisher,
+		ExpiresAt: doc.ExpiresAt, Reply: doc.Reply,
+	}
+	if doc.Target != nil {
+		e.Target = *doc.Target
+	}
+	return e, nil
+}
+
+// validate reports every fault at once.
+func (e Event) validate(maxParameters int) error {
+	faults := []error{e.err, nameFault("subscriber", e.Name), nameFault("action", e.Action), e.Target.Validate()}
+	if size, limit := len(e.Parameters), cmp.Or(maxParameters, DefaultMaxParameters); size > limit {
+		faults = append(faults, fmt.Errorf("parameters are %d bytes, the limit is %d: "+
+			"store large data elsewhere and send a reference to it", size, limit))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("invalid event: %w", err)
+	}
+	return nil
+}
+
+// nameFault says what is wrong with a subscriber's or an action's name.
+func nameFault(what, name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("the %s's name is empty", what)
+	case name == "*":
+		return fmt.Errorf("the %s's name is %q: publish to one %s by its name", what, name, what)
+	case len(name) > 128:
+		return fmt.Errorf("the %s's name is %d bytes long, at most 128 are allowed", what, len(name))
+	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return fmt.Errorf("the %s's name %q contains blanks or control characters", what, name)
+	}
+	return nil
+}
+
+// thisProcess is the publisher of all events of this process; looking up the
+// user may ask a directory service, so it is done once.
+var thisProcess = sync.OnceValue(func() Publisher {
+	p := Publisher{PID: os.Getpid(), App: filepath.Base(os.Args[0])}
+	p.Host, _ = os.Hostname()
+	if u, err := user.Current(); err == nil {
+		p.User = u.Username
+	}
+	return p
+})

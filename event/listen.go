@@ -1,0 +1,238 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// Fields of log lines.
+const (
+	fieldServer     = "server_id"
+	fieldEvent      = "event_id"
+	fieldSubscriber = "subscriber"
+	fieldAction     = "action"
+)
+
+// ErrStopped is the cause with which the context of running actions ends.
+var ErrStopped = errors.New("the bus has stopped")
+
+// Run listens, and hands events to the subscribers, until ctx ends. It takes
+// its start position first, trying for ever if the database cannot be reached.
+// When ctx ends it refuses what is queued, ends the context of running actions,
+// waits for them up to Config.DrainTime and stores the answers. It returns nil
+// after a clean stop, and an error when actions did not return. A Bus runs once.
+func (b *Bus) Run(ctx context.Context) error {
+	log := zerolog.Ctx(ctx).With().Str(fieldServer, b.cfg.Identity.ServerID.Hex()).Logger()
+	ctx = log.WithContext(ctx)
+	l := &listener{bus: b, log: &log, malformed: map[string]bool{}}
+	acting, stopActions := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopActions(nil)
+	if err := b.begin(acting); err != nil {
+		return err
+	}
+	stopAnswers, answered := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(answered)
+		b.answers.run(ctx, stopAnswers)
+	}()
+
+	if from, ok := b.startPosition(ctx, l); ok {
+		close(b.listening)
+		_ = b.events.Read(ctx, from, l) // returns only when ctx has ended
+	}
+
+	b.mu.Lock() // no subscription is started from here on
+	stopActions(ErrStopped)
+	b.mu.Unlock()
+	err := b.drain()
+	close(stopAnswers)
+	<-answered
+	return err
+}
+
+// begin starts the goroutines of the subscriptions that are there already.
+func (b *Bus) begin(acting context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running != nil {
+		return ErrRunning
+	}
+	b.running = acting
+	for _, subs := range b.byName() {
+		for _, s := range subs {
+			b.start(s)
+		}
+	}
+	return nil
+}
+
+// startPosition marks the place from which on events are acted upon.
+func (b *Bus) startPosition(ctx context.Context, l *listener) (from Position, ok bool) {
+	delays := backoff{}
+	for ctx.Err() == nil {
+		err := b.askTime(ctx)
+		if err == nil {
+			if from, err = b.events.Mark(ctx); err == nil {
+				return from, true
+			}
+		}
+		l.State(StateConnecting, Position{}, err)
+		delays.wait(ctx)
+	}
+	return Position{}, false
+}
+
+// askTime compares this process's clock with the database's.
+func (b *Bus) askTime(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	before := time.Now()
+	at, err := b.events.Time(ctx)
+	if err != nil {
+		return err
+	}
+	b.health.setClock(at.Sub(before.Add(time.Since(before) / 2)))
+	return nil
+}
+
+// drain waits for the running actions.
+func (b *Bus) drain() error {
+	done := make(chan struct{})
+	go func() { b.handlers.Wait(); close(done) }()
+	timer := time.NewTimer(b.cfg.DrainTime)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("actions did not return within %s after the bus was stopped; they go on unattended", b.cfg.DrainTime)
+	}
+}
+
+// listener is the bus's Reader. Its methods run in Run's goroutine alone.
+type listener struct {
+	bus       *Bus
+	log       *zerolog.Logger
+	head      header
+	malformed map[string]bool // kinds that have been logged
+}
+
+// Entry decides on one document, and queues it for the subscribers it is for.
+func (l *listener) Entry(raw bson.Raw, _ Position) {
+	b := l.bus
+	subs, err := l.meant(raw)
+	b.health.received(err)
+	if err != nil {
+		l.skip(err)
+		return
+	}
+	if len(subs) == 0 {
+		return
+	}
+	e, err := Decode(slices.Clone(raw))
+	if err != nil {
+		b.health.update(func(h *Health) { h.Malformed++ })
+		l.skip(err)
+		return
+	}
+	l.dispatch(e, subs)
+}
+
+// meant returns the subscribers that the event is for, none when it is for
+// other processes.
+func (l *listener) meant(raw bson.Raw) ([]*Subscription, error) {
+	h := &l.head
+	if err := h.parse(raw); err != nil {
+		return nil, err
+	}
+	subs := l.bus.byName()[string(h.name)]
+	if len(subs) == 0 || h.target == nil {
+		return subs, nil
+	}
+	ok, err := matchTarget(h.target, &l.bus.cfg.Identity)
+	if !ok || err != nil {
+		return nil, err
+	}
+	return subs, nil
+}
+
+func (l *listener) dispatch(e Event, subs []*Subscription) {
+	able := subs
+	if slices.ContainsFunc(subs, func(s *Subscription) bool { _, ok := s.actions[e.Action]; return !ok }) {
+		able = slices.DeleteFunc(slices.Clone(subs), func(s *Subscription) bool { _, ok := s.actions[e.Action]; return !ok })
+	}
+	answer := l.bus.newAnswer(e, max(1, len(able)))
+	if len(able) == 0 {
+		unknown := &UnknownError{Subscriber: e.Name, Action: e.Action, Known: sortedNames(subs[0].actions)}
+		answer.finish(nil, &RefusedError{Reason: unknown.Error()}, 0)
+		l.log.Warn().Str(fieldEvent, e.ID.Hex()).Err(unknown).Msg("event refused")
+		return
+	}
+	answer.ack()
+	for _, s := range able {
+		if s.offer(delivery{event: e, action: s.actions[e.Action], answer: answer}) {
+			l.bus.health.update(func(h *Health) { h.Delivered++ })
+			continue
+		}
+		l.overrun(s, e, answer)
+	}
+}
+
+func (l *listener) overrun(s *Subscription, e Event, answer *answer) {
+	reason := fmt.Sprintf("overrun: %d events wait for subscriber %q already", cap(s.queue), s.name)
+	s.overrun(timeOf(e.Time), reason)
+	answer.finish(nil, errors.New(reason), 0)
+	first := false
+	l.bus.health.update(func(h *Health) { first = h.Overruns == 0; h.Overruns++ })
+	if first {
+		l.log.Warn().Str(fieldSubscriber, s.name).Str(fieldEvent, e.ID.Hex()).
+			Msg(reason + "; this one is lost to it (further ones are counted, not logged)")
+	}
+}
+
+// skip logs each kind of malformed document once.
+func (l *listener) skip(err error) {
+	kind := err.Error()
+	var malformed *MalformedError
+	if errors.As(err, &malformed) {
+		kind = malformed.Kind
+	}
+	if l.malformed[kind] || len(l.malformed) >= 100 {
+		return
+	}
+	l.malformed[kind] = true
+	l.log.Warn().Err(err).Str(fieldEvent, l.head.id.Hex()).
+		Msg("skipped a document in the events collection (further ones of this kind are counted, not logged)")
+}
+
+// Gap tells everybody who wants to know.
+func (l *listener) Gap(gap Gap) {
+	b := l.bus
+	b.health.update(func(h *Health) { h.Gaps++ })
+	l.log.Warn().Time("since", gap.Since).Time("until", gap.Until).Msg("gap: " + gap.Reason)
+	for _, subs := range b.byName() {
+		for _, s := range subs {
+			if !s.offer(delivery{gap: &gap}) {
+				s.overrun(gap.Since, gap.Reason)
+			}
+		}
+	}
+}
+
+// State keeps the health, and logs when the listener loses and finds the store.
+func (l *listener) State(s State, pos Position, err error) {
+	changed := l.bus.health.state(s, pos, err)
+	switch {
+	case !changed && err == nil:
+	case s == StateListening:
+		l.log.Debug().Stringer("position", pos).Msg("listening")
+	case err != nil && changed:
+		l.log.Warn().Err(err).Msg("the events collection cannot be read; trying again until it can")
+	}
+}

@@ -1,0 +1,246 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Subscription is a subscriber's place on a Bus. Its goroutine is started by
+// Subscribe or Run, whichever comes later, and joined by Run.
+type Subscription struct {
+	bus        *Bus
+	subscriber Subscriber
+	name       string
+	actions    map[string]Action
+	queue      chan delivery
+	closed     chan struct{}
+	close      sync.Once
+
+	mu     sync.Mutex
+	missed *Gap // events that were lost to this subscriber since it was last told
+}
+
+// delivery is one event, or one gap, on its way to a subscriber.
+type delivery struct {
+	event  Event
+	action Action
+	answer *answer
+	gap    *Gap
+}
+
+// Subscribe registers a subscriber; several may have the same name, and each
+// gets every event for it. Its actions are called one at a time, in the order
+// of the collection, except concurrent ones. Call it before Run to miss nothing.
+func (b *Bus) Subscribe(s Subscriber) (*Subscription, error) {
+	table, err := actionTable(s)
+	if err != nil {
+		return nil, err
+	}
+	sub := &Subscription{
+		bus: b, subscriber: s, name: s.Name(), actions: table,
+		queue: make(chan delivery, b.cfg.Queue), closed: make(chan struct{}),
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.changeSubscriptions(sub.name, append(slices.Clone(b.byName()[sub.name]), sub))
+	if b.running != nil {
+		b.start(sub)
+	}
+	return sub, nil
+}
+
+// Close unsubscribes: no further event is handed over, and those still queued
+// are refused. An action that is running goes on. It may be called from
+// anywhere, also from the subscriber's own actions, and more than once.
+func (s *Subscription) Close() {
+	s.close.Do(func() {
+		b := s.bus
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		rest := slices.DeleteFunc(slices.Clone(b.byName()[s.name]), func(o *Subscription) bool { return o == s })
+		b.changeSubscriptions(s.name, rest)
+		close(s.closed)
+	})
+}
+
+// changeSubscriptions replaces the table that the listener reads without a
+// lock. b.mu is held.
+func (b *Bus) changeSubscriptions(name string, subs []*Subscription) {
+	table := maps.Clone(b.byName())
+	if len(subs) == 0 {
+		delete(table, name)
+	} else {
+		table[name] = subs
+	}
+	b.subscriptions.Store(&table)
+}
+
+func (b *Bus) byName() map[string][]*Subscription { return *b.subscriptions.Load() }
+
+// start runs the subscription's goroutine. b.mu is held, so that Run cannot
+// have begun to wait for it.
+func (b *Bus) start(s *Subscription) {
+	ctx := b.running
+	if ctx.Err() != nil {
+		return
+	}
+	b.handlers.Go(func() { s.loop(ctx) })
+}
+
+// loop hands over deliveries until the subscription is closed or the bus stops.
+// It runs in the one goroutine of the subscription.
+func (s *Subscription) loop(ctx context.Context) {
+	for {
+		s.tellMissed(ctx)
+		select {
+		case <-ctx.Done():
+			s.refuseQueued("the server is stopping")
+			return
+		case <-s.closed:
+			s.refuseQueued("the subscriber has been closed")
+			return
+		case d := <-s.queue:
+			s.handle(ctx, d)
+		}
+	}
+}
+
+func (s *Subscription) handle(ctx context.Context, d delivery) {
+	switch {
+	case d.gap != nil:
+		s.tellGap(ctx, *d.gap)
+	case d.action.concurrent:
+		s.bus.handlers.Go(func() { s.act(ctx, d) })
+	default:
+		s.act(ctx, d)
+	}
+}
+
+// offer queues a delivery; it never blocks the listener.
+func (s *Subscription) offer(d delivery) bool {
+	select {
+	case s.queue <- d:
+		return true
+	default:
+		return false
+	}
+}
+
+// act runs one action and answers.
+func (s *Subscription) act(ctx context.Context, d delivery) {
+	log := zerolog.Ctx(ctx).With().Str(fieldEvent, d.event.ID.Hex()).
+		Str(fieldSubscriber, s.name).Str(fieldAction, d.event.Action).Logger()
+	ctx = context.WithValue(log.WithContext(ctx), eventKey{}, d.event)
+	start := time.Now()
+	result, err := s.call(ctx, d)
+	took := time.Since(start)
+	d.answer.finish(result, err, took)
+	logOutcome(&log, err, took)
+}
+
+func logOutcome(log *zerolog.Logger, err error, took time.Duration) {
+	var refused *RefusedError
+	switch {
+	case err == nil:
+		log.Debug().Dur("took", took).Msg("action done")
+	case errors.As(err, &refused):
+		log.Warn().Str("reason", refused.Reason).Msg("action refused")
+	default:
+		log.Error().Err(err).Dur("took", took).Msg("action failed")
+	}
+}
+
+// call runs the action's function in a goroutine of its own, the only way for
+// the subscription to survive runtime.Goexit as well as a panic.
+func (s *Subscription) call(ctx context.Context, d delivery) (result any, err error) {
+	if err := d.expired(s.bus.StoreTime()); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, Refuse("the server is stopping")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		returned := false
+		defer func() {
+			if value := recover(); value != nil {
+				err = &PanicError{Value: value, Stack: string(debug.Stack())}
+			} else if !returned {
+				err = errors.New("the action ended its goroutine (runtime.Goexit)")
+			}
+		}()
+		result, err = d.action.handle(ctx, d.event.Parameters)
+		returned = true
+	}()
+	<-done
+	return result, err
+}
+
+// expired refuses what must not be late.
+func (d delivery) expired(now time.Time) error {
+	at := d.event.ExpiresAt
+	if at.IsZero() && d.action.limit > 0 {
+		// ts counts whole seconds: the event may be up to one second younger.
+		at = timeOf(d.event.Time).Add(d.action.limit + time.Second)
+	}
+	if at.IsZero() || !now.After(at) {
+		return nil
+	}
+	return Refuse("expired %s ago: it was published at %s", now.Sub(at).Round(time.Millisecond),
+		timeOf(d.event.Time).Format(time.RFC3339))
+}
+
+func (s *Subscription) refuseQueued(reason string) {
+	for {
+		select {
+		case d := <-s.queue:
+			if d.gap == nil {
+				d.answer.finish(nil, Refuse("%s", reason), 0)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// overrun notes that an event was lost to this subscriber.
+func (s *Subscription) overrun(at time.Time, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.missed == nil {
+		s.missed = &Gap{Since: at, Reason: reason}
+	}
+	s.missed.Until = at
+}
+
+func (s *Subscription) tellMissed(ctx context.Context) {
+	s.mu.Lock()
+	gap := s.missed
+	s.missed = nil
+	s.mu.Unlock()
+	if gap != nil {
+		s.tellGap(ctx, *gap)
+	}
+}
+
+func (s *Subscription) tellGap(ctx context.Context, gap Gap) {
+	h, ok := s.subscriber.(GapHandler)
+	if !ok {
+		return
+	}
+	defer func() {
+		if value := recover(); value != nil {
+			zerolog.Ctx(ctx).Error().Str(fieldSubscriber, s.name).Interface("panic", value).
+				Str("stack", string(debug.Stack())).Msg("panic while handling a gap")
+		}
+	}()
+	h.Gap(ctx, gap)
+}
