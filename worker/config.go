@@ -1,0 +1,79 @@
+package worker
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+)
+
+const (
+	defaultWorkers      = 10
+	defaultPollInterval = 5 * time.Second
+	defaultGrace        = 5 * time.Second
+)
+
+// Config says how a [Pool] works. Its zero value is ready to use.
+type Config struct {
+	// Workers is how many workers are live at a time. Default 10.
+	Workers int
+
+	// Filter is handed to every Source.Take. Default: all work.
+	Filter Filter
+
+	// PollInterval is how long a worker waits after [ErrNoWork] before it asks
+	// again. Default 5 s.
+	PollInterval time.Duration
+
+	// Grace is how long a worker may take to end after its work was cancelled
+	// by the time-out of Stop or by the end of Run's context, before it is
+	// abandoned. Default 5 s.
+	Grace time.Duration
+
+	// ProfileLabels are added to the profiler labels of every worker goroutine:
+	// the server's id, for example. They may not use the keys [LabelPool] and
+	// [LabelWorker].
+	ProfileLabels map[string]string
+
+	// OnChange, if set, is called after what Workers returns, or whether the
+	// pool is paused, quiet or stopping, has changed. It is called from any
+	// goroutine, several at once, and may call the pool's methods; a worker
+	// waits for it, so it must not block.
+	OnChange func()
+}
+
+// checked returns the Config with its defaults, or all that is wrong with it.
+func (c Config) checked() (Config, error) {
+	err := errors.Join(
+		notNegative("Workers", c.Workers),
+		notNegative("PollInterval", c.PollInterval),
+		notNegative("Grace", c.Grace),
+		c.checkLabels(),
+		c.Filter.Validate(),
+	)
+	c.Workers = cmp.Or(c.Workers, defaultWorkers)
+	c.PollInterval = cmp.Or(c.PollInterval, defaultPollInterval)
+	c.Grace = cmp.Or(c.Grace, defaultGrace)
+	c.ProfileLabels = maps.Clone(c.ProfileLabels)
+	if c.OnChange == nil {
+		c.OnChange = func() {}
+	}
+	return c, err
+}
+
+func (c Config) checkLabels() error {
+	for _, key := range []string{LabelPool, LabelWorker} {
+		if _, taken := c.ProfileLabels[key]; taken {
+			return fmt.Errorf("profile label %q belongs to the pool: choose another key", key)
+		}
+	}
+	return nil
+}
+
+func notNegative[T int | time.Duration](name string, value T) error {
+	if value < 0 {
+		return fmt.Errorf("%s is %v: it may not be negative", name, value)
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package worker
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+
+	"github.com/google/pprof/profile"
+)
+
+// The profiler labels of every worker's goroutine and of all goroutines that its
+// work starts.
+const (
+	LabelPool   = "fleetcast_pool"   // tells the pools of one process apart
+	LabelWorker = "fleetcast_worker" // the worker's number
+)
+
+// Stack is where one worker is.
+type Stack struct {
+	Worker Status
+
+	// Text shows all goroutines of the worker and its work like Go's own
+	// traceback. Equal stacks are shown once with their number, and it depends
+	// on nothing but where the goroutines are: two texts can be compared.
+	Text string
+}
+
+// Stacks returns a thread dump of these workers, or of all when no number is
+// given, by number: for each one, all goroutines started by it or its work, and
+// none of another's. For numbers that are unknown it returns [ErrNoWorker]
+// together with the stacks of the others.
+//
+// It stops the process for the moment of one goroutine profile, however many
+// workers are asked for.
+func (p *Pool) Stacks(ids ...int) ([]Stack, error) {
+	chosen := p.Workers()
+	if len(ids) == 0 {
+		return p.stacks(chosen), nil
+	}
+	var faults []error
+	for _, id := range ids {
+		if !slices.ContainsFunc(chosen, func(w Status) bool { return w.ID == id }) {
+			faults = append(faults, fmt.Errorf("worker %d: %w", id, ErrNoWorker))
+		}
+	}
+	chosen = slices.DeleteFunc(chosen, func(w Status) bool { return !slices.Contains(ids, w.ID) })
+	return p.stacks(chosen), errors.Join(faults...)
+}
+
+func (p *Pool) stacks(workers []Status) []Stack {
+	samples, err := p.samples()
+	stacks := make([]Stack, 0, len(workers))
+	for _, w := range workers {
+		text := traceback(w, samples[strconv.Itoa(w.ID)])
+		if err != nil {
+			text = "no stack: " + err.Error()
+		}
+		stacks = append(stacks, Stack{Worker: w, Text: text})
+	}
+	return stacks
+}
+
+// samples takes a goroutine profile and returns this pool's part of it, by the
+// label of the worker.
+func (p *Pool) samples() (map[string][]*profile.Sample, error) {
+	var encoded bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&encoded, 0); err != nil {
+		return nil, fmt.Errorf("taking a goroutine profile: %w", err)
+	}
+	all, err := profile.ParseData(encoded.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("reading the goroutine profile: %w", err)
+	}
+	byWorker := map[string][]*profile.Sample{}
+	for _, sample := range all.Sample {
+		if worker := sample.Label[LabelWorker]; len(worker) > 0 && sample.HasLabel(LabelPool, p.id) {
+			byWorker[worker[0]] = append(byWorker[worker[0]], sample)
+		}
+	}
+	return byWorker, nil
+}
