@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/subscribers"
+	"github.com/fleetcast/fleetcast/worker"
+)
+
+// control is the Server as its built-in subscribers see it.
+type control Server
+
+var (
+	_ subscribers.ServerControl = (*control)(nil)
+	_ subscribers.WorkerControl = (*control)(nil)
+)
+
+func (c *control) server() *Server { return (*Server)(c) }
+
+func (c *control) Pause(ctx context.Context) (subscribers.ServerState, error) {
+	return c.setPaused(ctx, true, "already paused")
+}
+
+func (c *control) Resume(ctx context.Context) (subscribers.ServerState, error) {
+	return c.setPaused(ctx, false, "was not paused")
+}
+
+func (c *control) setPaused(ctx context.Context, paused bool, already string) (subscribers.ServerState, error) {
+	s := c.server()
+	s.mu.Lock()
+	same := s.paused == paused
+	s.paused = paused
+	s.mu.Unlock()
+	if same {
+		return c.state(already), nil
+	}
+	if s.pool != nil && paused {
+		s.pool.Pause()
+	} else if s.pool != nil {
+		s.pool.Resume()
+	}
+	s.beats.now()
+	word := "server resumed"
+	if paused {
+		word = "server paused"
+	}
+	state := c.state("")
+	c.log(ctx).Int("busy", state.Busy).Msg(word)
+	return state, nil
+}
+
+func (c *control) Quiet(ctx context.Context) (subscribers.ServerState, error) {
+	s := c.server()
+	if !s.advance(Quiet) {
+		return c.state("already " + c.state("").Lifecycle), nil
+	}
+	if s.pool != nil {
+		s.pool.Quiet()
+	}
+	c.log(ctx).Msg("server quiet")
+	return c.state(""), nil
+}
+
+func (c *control) Refresh(ctx context.Context) (subscribers.ServerState, error) {
+	s := c.server()
+	if err := s.registry.beat(ctx, s.entry()); err != nil {
+		return c.state(""), err
+	}
+	return c.state(""), nil
+}
+
+func (c *control) Stop(ctx context.Context, timeout *time.Duration) (subscribers.ServerState, error) {
+	s := c.server()
+	limit := s.cfg.ShutdownTimeout
+	if timeout != nil {
+		limit = *timeout
+	}
+	c.log(ctx).Dur("timeout_ms", limit).Int("busy", c.state("").Busy).Msg("server stopping")
+	s.Stop(limit)
+	return c.ended(ctx)
+}
+
+func (c *control) Kill(ctx context.Context, wait time.Duration) (subscribers.ServerState, error) {
+	c.log(ctx).Int("busy", c.state("").Busy).Msg("server killed")
+	c.server().Kill(wait)
+	return c.ended(ctx)
+}
+
+// ended waits until all work has ended and the registry is left.
+func (c *control) ended(ctx context.Context) (subscribers.ServerState, error) {
+	<-c.drained // always comes: a pool that was told to stop ends within its time-outs
+	state := c.state("")
+	if len(state.Abandoned) > 0 {
+		return state, errors.New("stopped, but some workers did not end")
+	}
+	return state, nil
+}
+
+// state is the result of an action.
+func (c *control) state(note string) subscribers.ServerState {
+	s := c.server()
+	busy := 0
+	for _, w := range s.workers() {
+		if !w.BusySince.IsZero() {
+			busy++
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return subscribers.ServerState{
+		Lifecycle: string(s.lifecycle), Paused: s.paused, Busy: busy, Note: note, Abandoned: s.abandoned,
+	}
+}
+
+func (c *control) ThreadDump(ctx context.Context) (subscribers.Dump, error) {
+	return c.WorkerDump(ctx, nil)
+}
+
+func (c *control) WorkerIDs() []int {
+	var ids []int
+	for _, w := range c.server().workers() {
+		ids = append(ids, w.ID)
+	}
+	return ids
+}
+
+func (c *control) StopWorker(ctx context.Context, id int) (subscribers.WorkerOutcome, error) {
+	c.log(ctx).Int("worker_id", id).Msg("worker stopping")
+	err := c.pool.StopWorker(ctx, id)
+	return subscribers.WorkerOutcome{ID: id, State: string(worker.Stopped)}, err
+}
+
+func (c *control) KillWorker(ctx context.Context, id int, wait time.Duration) (subscribers.WorkerOutcome, error) {
+	status, err := c.pool.KillWorker(ctx, id, wait)
+	c.log(ctx).Int("worker_id", id).Str("state", string(status.State)).Err(err).Msg("worker killed")
+	return subscribers.WorkerOutcome{ID: id, State: string(status.State)}, err
+}
+
+// WorkerDump logs one line for each worker, and returns the same.
+func (c *control) WorkerDump(ctx context.Context, ids []int) (subscribers.Dump, error) {
+	dump := subscribers.Dump{Workers: []subscribers.WorkerStack{}}
+	if c.pool == nil {
+		return dump, event.Refuse("this server has no workers")
+	}
+	stacks, err := c.pool.Stacks(ids...)
+	if err != nil {
+		return dump, err
+	}
+	for _, stack := range stacks {
+		w := stack.Worker
+		c.log(ctx).Int("worker_id", w.ID).Str("state", string(w.State)).Str("kind", w.Kind).
+			Str("work_id", w.WorkID).Msg("thread dump\n" + stack.Text)
+		dump.Workers = append(dump.Workers, subscribers.WorkerStack{
+			ID: w.ID, State: string(w.State), Kind: w.Kind, WorkID: w.WorkID, Stack: stack.Text,
+		})
+	}
+	return dump, nil
+}
+
+// log begins a line that operators want to see.
+func (c *control) log(ctx context.Context) *zerolog.Event { return zerolog.Ctx(ctx).Info() }

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/fleetcast/fleetcast/event"
+)
+
+const (
+	// LostAfter is the age of the last beat from which on a server is lost.
+	LostAfter = time.Minute
+	// DeafAfter is the lag from which on a server that beats is deaf.
+	DeafAfter = 15 * time.Second
+)
+
+// Entry is a server's document in the registry.
+type Entry struct {
+	ID        bson.ObjectID       `bson:"_id"`
+	Name      string              `bson:"name"` // unique; host:pid unless configured
+	Host      string              `bson:"host"`
+	PID       int                 `bson:"pid"`
+	Version   string              `bson:"version"`
+	Labels    map[string]string   `bson:"labels"`
+	StartedAt time.Time           `bson:"started_at"` // by the database's clock
+	Lifecycle Lifecycle           `bson:"lifecycle"`
+	Paused    bool                `bson:"paused"`
+	Actions   map[string][]string `bson:"actions"` // what it can do, by subscriber
+	Heartbeat Heartbeat           `bson:"heartbeat"`
+
+	// Age is how old the beat was when the registry was read; it is not stored.
+	Age time.Duration `bson:"-"`
+}
+
+// Heartbeat is what a server says of itself at each beat.
+type Heartbeat struct {
+	At         time.Time      `bson:"at"` // by the database's clock
+	Position   event.Position `bson:"position"`
+	State      event.State    `bson:"state"` // of its listener
+	LagMS      int64          `bson:"lag_ms"`
+	Gaps       int64          `bson:"gaps"`
+	Reconnects int64          `bson:"reconnects"`
+	RSS        int64          `bson:"rss"` // resident memory of the process, in bytes
+	Goroutines int            `bson:"goroutines"`
+	Workers    []WorkerEntry  `bson:"workers"`
+}
+
+// WorkerEntry is a worker as of the last beat.
+type WorkerEntry struct {
+	ID        int       `bson:"id"`
+	State     string    `bson:"state"`
+	Kind      string    `bson:"kind,omitempty"`
+	WorkID    string    `bson:"work_id,omitempty"`
+	BusySince time.Time `bson:"busy_since,omitempty"` // by the database's clock
+}
+
+// Lost reports whether the server has not been heard of for LostAfter.
+func (e Entry) Lost() bool { return e.Age > LostAfter }
+
+// Deaf reports whether the server beats but does not hear. This is the one
+// place that decides it.
+func (e Entry) Deaf() bool {
+	return !e.Lost() && time.Duration(e.Heartbeat.LagMS)*time.Millisecond > DeafAfter
+}
+
+// member is the entry as the bus wants to know it.
+func (e Entry) member() event.Member {
+	m := event.Member{
+		ServerID: e.ID, Name: e.Name, Host: e.Host, PID: e.PID, Labels: e.Labels,
+		Actions: e.Actions, Deaf: e.Deaf(),
+	}
+	for _, w := range e.Heartbeat.Workers {
+		m.Workers = append(m.Workers, w.ID)
+	}
+	return m
+}

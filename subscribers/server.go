@@ -1,0 +1,124 @@
+package subscribers
+
+import (
+	"context"
+	"time"
+
+	"github.com/fleetcast/fleetcast/event"
+)
+
+// DefaultKillWait is how long a killed server waits for its workers unless
+// [KillParameters] say otherwise.
+const DefaultKillWait = 5 * time.Second
+
+// Late is the age at which actions that must not be late are refused.
+const Late = time.Minute
+
+// ServerControl is what the server subscriber acts on.
+type ServerControl interface {
+	// Pause and Resume are harmless when repeated.
+	Pause(ctx context.Context) (ServerState, error)
+	Resume(ctx context.Context) (ServerState, error)
+	// Quiet takes no new work for good.
+	Quiet(ctx context.Context) (ServerState, error)
+	// Refresh writes the server's state to the registry now.
+	Refresh(ctx context.Context) (ServerState, error)
+	// Stop begins to stop, and returns when all work has ended or ctx has. A nil
+	// timeout means the server's own.
+	Stop(ctx context.Context, timeout *time.Duration) (ServerState, error)
+	// Kill cancels all work, waits at most that long, and returns.
+	Kill(ctx context.Context, wait time.Duration) (ServerState, error)
+	// ThreadDump returns the stacks of all workers, and logs them.
+	ThreadDump(ctx context.Context) (Dump, error)
+}
+
+// ServerState is the result of the actions that change a server's state.
+type ServerState struct {
+	Lifecycle string `bson:"lifecycle" json:"lifecycle"`
+	Paused    bool   `bson:"paused" json:"paused"`
+	Busy      int    `bson:"busy" json:"busy"` // workers at work
+	// Note says for people what happened, such as "already paused".
+	Note string `bson:"note,omitempty" json:"note,omitempty"`
+	// Abandoned are the numbers of the workers that did not end.
+	Abandoned []int `bson:"abandoned,omitempty" json:"abandoned,omitempty"`
+}
+
+// Dump is the result of thread_dump.
+type Dump struct {
+	Workers []WorkerStack `bson:"workers" json:"workers"`
+}
+
+// WorkerStack is what one worker is doing.
+type WorkerStack struct {
+	ID     int    `bson:"id" json:"id"`
+	State  string `bson:"state" json:"state"`
+	Kind   string `bson:"kind,omitempty" json:"kind,omitempty"`
+	WorkID string `bson:"work_id,omitempty" json:"work_id,omitempty"`
+	// Stack has all goroutines that the worker and its work have started.
+	Stack string `bson:"stack" json:"stack"`
+}
+
+// StopParameters are those of server stop.
+type StopParameters struct {
+	// Timeout is how long work may go on before it is cancelled; 0 means
+	// without limit. Default: the server's own.
+	Timeout *Duration `bson:"timeout,omitempty" json:"timeout,omitempty"`
+}
+
+// KillParameters are those of server kill.
+type KillParameters struct {
+	// WaitTimeout is how long cancelled work may take to end. Default 5 s.
+	WaitTimeout Duration `bson:"wait_timeout" json:"wait_timeout"`
+}
+
+// SetDefaults implements event.Defaulter.
+func (p *KillParameters) SetDefaults() { p.WaitTimeout = Duration(DefaultKillWait) }
+
+// Server is the subscriber "server".
+type Server struct{ Control ServerControl }
+
+// Name implements event.Subscriber.
+func (s *Server) Name() string { return "server" }
+
+// Actions implements event.Subscriber. Stop and kill wait for work to end, and
+// a dump may be wanted meanwhile: they run beside the others.
+func (s *Server) Actions() []event.Action {
+	return []event.Action{
+		event.OnResult("pause", s.pause, event.Doc("take no new work until resume; current work finishes")),
+		event.OnResult("resume", s.resume, event.Doc("take work again after pause")),
+		event.OnResult("quiet", s.quiet, event.Doc("take no new work for good; current work finishes, the server stays")),
+		event.OnResult("refresh", s.refresh, event.Doc("write the server's state to the registry now")),
+		event.OnResult("stop", s.stop, event.Concurrent(), event.Doc("finish current work and exit")),
+		event.OnResult("kill", s.kill, event.Concurrent(), event.ExpiresAfter(Late), event.Doc("cancel current work and exit")),
+		event.OnResult("thread_dump", s.threadDump, event.Concurrent(), event.ExpiresAfter(Late),
+			event.Doc("write the stack of each worker to the log, and answer with it")),
+	}
+}
+
+func (s *Server) pause(ctx context.Context, _ event.None) (ServerState, error) {
+	return s.Control.Pause(ctx)
+}
+
+func (s *Server) resume(ctx context.Context, _ event.None) (ServerState, error) {
+	return s.Control.Resume(ctx)
+}
+
+func (s *Server) quiet(ctx context.Context, _ event.None) (ServerState, error) {
+	return s.Control.Quiet(ctx)
+}
+
+func (s *Server) refresh(ctx context.Context, _ event.None) (ServerState, error) {
+	return s.Control.Refresh(ctx)
+}
+
+func (s *Server) stop(ctx context.Context, p StopParameters) (ServerState, error) {
+	return s.Control.Stop(ctx, (*time.Duration)(p.Timeout))
+}
+
+func (s *Server) kill(ctx context.Context, p KillParameters) (ServerState, error) {
+	return s.Control.Kill(ctx, time.Duration(p.WaitTimeout))
+}
+
+func (s *Server) threadDump(ctx context.Context, _ event.None) (Dump, error) {
+	return s.Control.ThreadDump(ctx)
+}
