@@ -65,11 +65,17 @@ func Concurrent() ActionOption { return func(a *Action) { a.concurrent = true } 
 // context ends when the Bus stops; it carries the Bus's logger and the event,
 // see [FromContext].
 func On[P any](name string, do func(context.Context, P) error, opts ...ActionOption) Action {
+	if do == nil {
+		return Action{name: name}
+	}
 	return OnResult(name, func(ctx context.Context, p P) (any, error) { return nil, do(ctx, p) }, opts...)
 }
 
 // OnResult is On for an action with a result, which travels back in the answer.
 func OnResult[P, R any](name string, do func(context.Context, P) (R, error), opts ...ActionOption) Action {
+	if do == nil {
+		return Action{name: name} // Subscribe says so
+	}
 	a := Action{name: name, handle: func(ctx context.Context, raw bson.Raw) (any, error) {
 		parameters, err := decodeParameters[P](raw)
 		if err != nil {
@@ -78,9 +84,6 @@ func OnResult[P, R any](name string, do func(context.Context, P) (R, error), opt
 		}
 		return do(ctx, parameters)
 	}}
-	if do == nil {
-		a.handle = nil
-	}
 	for _, opt := range opts {
 		opt(&a)
 	}

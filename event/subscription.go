@@ -99,16 +99,32 @@ func (b *Bus) start(s *Subscription) {
 func (s *Subscription) loop(ctx context.Context) {
 	for {
 		s.tellMissed(ctx)
+		var d delivery
 		select {
 		case <-ctx.Done():
-			s.refuseQueued("the server is stopping")
-			return
 		case <-s.closed:
-			s.refuseQueued("the subscriber has been closed")
-			return
-		case d := <-s.queue:
-			s.handle(ctx, d)
+		case d = <-s.queue:
 		}
+		reason := s.ended(ctx) // which goes before what is queued
+		if reason == "" {
+			s.handle(ctx, d)
+			continue
+		}
+		d.refuse(reason)
+		s.refuseQueued(reason)
+		return
+	}
+}
+
+// ended says why there is an end to deliveries, if there is.
+func (s *Subscription) ended(ctx context.Context) string {
+	select {
+	case <-ctx.Done():
+		return "the server is stopping"
+	case <-s.closed:
+		return "the subscriber has been closed"
+	default:
+		return ""
 	}
 }
 
@@ -198,13 +214,17 @@ func (d delivery) expired(now time.Time) error {
 		timeOf(d.event.Time).Format(time.RFC3339))
 }
 
+func (d delivery) refuse(reason string) {
+	if d.answer != nil {
+		d.answer.finish(nil, &RefusedError{Reason: reason}, 0)
+	}
+}
+
 func (s *Subscription) refuseQueued(reason string) {
 	for {
 		select {
 		case d := <-s.queue:
-			if d.gap == nil {
-				d.answer.finish(nil, Refuse("%s", reason), 0)
-			}
+			d.refuse(reason)
 		default:
 			return
 		}
