@@ -152,6 +152,8 @@ type eventKey struct{}
 
 // FromContext returns the event that is being handled.
 func FromContext(ctx context.Context) (Event, bool) {
-	e, ok := ctx.Value(eventKey{}).(Event)
-	return e, ok
+	if e, ok := ctx.Value(eventKey{}).(*Event); ok {
+		return *e, true
+	}
+	return Event{}, false
 }

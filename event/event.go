@@ -121,9 +121,9 @@ func (e Event) encode() (bson.Raw, error) {
 	return raw, nil
 }
 
-// Decode reads an event from its document in the collection. It fails with a
-// [*MalformedError] when the document is not an event, and with [ErrMark] when
-// it is the position mark of a listener.
+// Decode reads an event from its document in the collection; the event shares
+// the document's memory. It fails with a [*MalformedError] when the document is
+// not an event, and with [ErrMark] when it is the position mark of a listener.
 func Decode(raw bson.Raw) (Event, error) {
 	var h header
 	if err := h.parse(raw); err != nil {
@@ -132,17 +132,25 @@ func Decode(raw bson.Raw) (Event, error) {
 	if h.mark {
 		return Event{}, ErrMark
 	}
-	var doc document
-	if err := bson.Unmarshal(raw, &doc); err != nil {
-		return Event{}, &MalformedError{Kind: "undecodable", Detail: err.Error()}
-	}
+	return h.event()
+}
+
+// event decodes what parse has only looked at.
+func (h *header) event() (Event, error) {
 	e := Event{
-		ID: doc.ID, Time: doc.Time, Name: doc.Name, Action: doc.Action,
-		Parameters: doc.Parameters, Publisher: doc.Publisher,
-		ExpiresAt: doc.ExpiresAt, Reply: doc.Reply,
+		ID: h.id, Time: h.time, Name: string(h.name), Action: string(h.action),
+		Parameters: h.params, ExpiresAt: h.expires, Reply: h.reply,
 	}
-	if doc.Target != nil {
-		e.Target = *doc.Target
+	ok := true
+	if h.target != nil {
+		if e.Target, ok = decodeTarget(h.target); !ok {
+			return Event{}, malformedTarget("an unknown kind, or a value of a wrong type")
+		}
+	}
+	if h.publisher != nil {
+		if e.Publisher, ok = decodePublisher(h.publisher); !ok {
+			return Event{}, &MalformedError{Kind: "publisher", Detail: "a value of a wrong type"}
+		}
 	}
 	return e, nil
 }

@@ -10,15 +10,16 @@ import (
 // header is what the listener needs of every event to decide whether it is
 // meant; it points into the document and copies nothing.
 type header struct {
-	id      bson.ObjectID
-	time    bson.Timestamp
-	name    []byte
-	action  []byte
-	target  []byte // encoded Target, nil for everybody
-	params  []byte // encoded parameters, nil for none
-	expires time.Time
-	reply   bool
-	mark    bool // a position mark: no event
+	id        bson.ObjectID
+	time      bson.Timestamp
+	name      []byte
+	action    []byte
+	target    []byte // encoded Target, nil for everybody
+	params    []byte // encoded parameters, nil for none
+	publisher []byte // encoded Publisher, nil when not given
+	expires   time.Time
+	reply     bool
+	mark      bool // a position mark: no event
 }
 
 // parse reads one document in a single pass. Fields it does not know are left
@@ -58,8 +59,11 @@ func (h *header) set(elem bsoncore.Element) (ok bool) {
 		h.params, ok = v.Data, v.Type == bsoncore.TypeEmbeddedDocument
 	case "target":
 		h.target, ok = v.Data, v.Type == bsoncore.TypeEmbeddedDocument
+	case "publisher":
+		h.publisher, ok = v.Data, v.Type == bsoncore.TypeEmbeddedDocument
 	case "expires_at":
 		h.expires, ok = v.TimeOK()
+		h.expires = h.expires.UTC()
 	case "reply":
 		h.reply, ok = v.BooleanOK()
 	case markField:

@@ -135,7 +135,7 @@ func (l *listener) Entry(raw bson.Raw, _ Position) {
 	if len(subs) == 0 {
 		return
 	}
-	e, err := Decode(slices.Clone(raw))
+	e, err := Decode(slices.Clone(raw)) // raw is valid only during this call
 	if err != nil {
 		b.health.update(func(h *Health) { h.Malformed++ })
 		l.skip(err)
@@ -176,7 +176,7 @@ func (l *listener) dispatch(e Event, subs []*Subscription) {
 	}
 	answer.ack()
 	for _, s := range able {
-		if s.offer(delivery{event: e, action: s.actions[e.Action], answer: answer}) {
+		if s.offer(delivery{answer: answer, action: s.actions[e.Action]}) {
 			l.bus.health.update(func(h *Health) { h.Delivered++ })
 			continue
 		}

@@ -29,9 +29,8 @@ type Subscription struct {
 
 // delivery is one event, or one gap, on its way to a subscriber.
 type delivery struct {
-	event  Event
+	answer *answer // of the event; nil with a gap
 	action Action
-	answer *answer
 	gap    *Gap
 }
 
@@ -95,8 +94,15 @@ func (b *Bus) start(s *Subscription) {
 }
 
 // loop hands over deliveries until the subscription is closed or the bus stops.
-// It runs in the one goroutine of the subscription.
+// It runs in the one goroutine of the subscription; when an action ends that
+// goroutine, another takes over.
 func (s *Subscription) loop(ctx context.Context) {
+	returned := false
+	defer func() {
+		if !returned {
+			s.bus.handlers.Go(func() { s.loop(ctx) })
+		}
+	}()
 	for {
 		s.tellMissed(ctx)
 		var d delivery
@@ -112,6 +118,7 @@ func (s *Subscription) loop(ctx context.Context) {
 		}
 		d.refuse(reason)
 		s.refuseQueued(reason)
+		returned = true
 		return
 	}
 }
@@ -149,69 +156,66 @@ func (s *Subscription) offer(d delivery) bool {
 	}
 }
 
-// act runs one action and answers.
+// act runs one action and answers, whatever the action does: it may panic, or
+// end its goroutine.
 func (s *Subscription) act(ctx context.Context, d delivery) {
-	log := zerolog.Ctx(ctx).With().Str(fieldEvent, d.event.ID.Hex()).
-		Str(fieldSubscriber, s.name).Str(fieldAction, d.event.Action).Logger()
-	ctx = context.WithValue(log.WithContext(ctx), eventKey{}, d.event)
+	e := &d.answer.event
+	log := zerolog.Ctx(ctx).With().Str(fieldEvent, e.ID.Hex()).
+		Str(fieldSubscriber, s.name).Str(fieldAction, e.Action).Logger()
+	ctx = context.WithValue(log.WithContext(ctx), eventKey{}, e)
 	start := time.Now()
-	result, err := s.call(ctx, d)
-	took := time.Since(start)
-	d.answer.finish(result, err, took)
-	logOutcome(&log, err, took)
+	var result any
+	err := s.refusal(ctx, d)
+	defer func() {
+		if value := recover(); value != nil {
+			err = &PanicError{Value: value, Stack: string(debug.Stack())}
+		}
+		took := time.Since(start)
+		d.answer.finish(result, err, took)
+		logOutcome(&log, err, took)
+	}()
+	if err != nil {
+		return
+	}
+	err = errGoexit // unless the next line returns
+	result, err = d.action.handle(ctx, e.Parameters)
 }
+
+var errGoexit = errors.New("the action ended its goroutine (runtime.Goexit)")
 
 func logOutcome(log *zerolog.Logger, err error, took time.Duration) {
 	var refused *RefusedError
 	switch {
 	case err == nil:
-		log.Debug().Dur("took", took).Msg("action done")
+		log.Debug().Dur("took_ms", took).Msg("action done")
 	case errors.As(err, &refused):
 		log.Warn().Str("reason", refused.Reason).Msg("action refused")
 	default:
-		log.Error().Err(err).Dur("took", took).Msg("action failed")
+		log.Error().Err(err).Dur("took_ms", took).Msg("action failed")
 	}
 }
 
-// call runs the action's function in a goroutine of its own, the only way for
-// the subscription to survive runtime.Goexit as well as a panic.
-func (s *Subscription) call(ctx context.Context, d delivery) (result any, err error) {
-	if err := d.expired(s.bus.StoreTime()); err != nil {
-		return nil, err
-	}
+// refusal says why an action is not tried.
+func (s *Subscription) refusal(ctx context.Context, d delivery) error {
 	if ctx.Err() != nil {
-		return nil, Refuse("the server is stopping")
+		return Refuse("the server is stopping")
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		returned := false
-		defer func() {
-			if value := recover(); value != nil {
-				err = &PanicError{Value: value, Stack: string(debug.Stack())}
-			} else if !returned {
-				err = errors.New("the action ended its goroutine (runtime.Goexit)")
-			}
-		}()
-		result, err = d.action.handle(ctx, d.event.Parameters)
-		returned = true
-	}()
-	<-done
-	return result, err
+	return d.expired(s.bus.StoreTime())
 }
 
 // expired refuses what must not be late.
 func (d delivery) expired(now time.Time) error {
-	at := d.event.ExpiresAt
+	e := &d.answer.event
+	at := e.ExpiresAt
 	if at.IsZero() && d.action.limit > 0 {
 		// ts counts whole seconds: the event may be up to one second younger.
-		at = timeOf(d.event.Time).Add(d.action.limit + time.Second)
+		at = timeOf(e.Time).Add(d.action.limit + time.Second)
 	}
-	if at.IsZero() || !now.After(at) {
+	if !now.After(at) || at.IsZero() {
 		return nil
 	}
 	return Refuse("expired %s ago: it was published at %s", now.Sub(at).Round(time.Millisecond),
-		timeOf(d.event.Time).Format(time.RFC3339))
+		timeOf(e.Time).Format(time.RFC3339))
 }
 
 func (d delivery) refuse(reason string) {

@@ -84,22 +84,15 @@ func (t Target) Matches(id *Identity) (bool, error) {
 // of target that it does not know is an error, so that an event of a newer
 // publisher is never taken for a wider one.
 func matchTarget(raw []byte, id *Identity) (bool, error) {
-	doc, ok := documentBody(raw)
-	if !ok {
-		return false, malformedTarget("not a document")
+	met, err := true, error(nil)
+	whole := eachElement(raw, func(elem bsoncore.Element) bool {
+		met, err = matchKind(elem, id)
+		return met && err == nil
+	})
+	if met && err == nil && !whole {
+		err = malformedTarget("not a whole document")
 	}
-	for len(doc) > 0 {
-		elem, rest, ok := bsoncore.ReadElement(doc)
-		if !ok {
-			return false, malformedTarget("broken element")
-		}
-		doc = rest
-		met, err := matchKind(elem, id)
-		if !met || err != nil {
-			return false, err
-		}
-	}
-	return true, nil
+	return met && whole, err
 }
 
 func matchKind(elem bsoncore.Element, id *Identity) (bool, error) {
@@ -137,51 +130,35 @@ func anyOf(array bsoncore.Value, match func(bsoncore.Value) (met, ok bool)) (boo
 	if array.Type != bsoncore.TypeArray {
 		return false, malformedTarget("not an array")
 	}
-	values, ok := documentBody(array.Data)
-	if !ok {
-		return false, malformedTarget("broken array")
+	met, empty := false, true
+	whole := eachElement(array.Data, func(elem bsoncore.Element) (ok bool) {
+		empty = false
+		if !met {
+			met, ok = match(elem.Value())
+		}
+		return met || ok
+	})
+	if !whole {
+		return false, malformedTarget("broken, or a value of a wrong type")
 	}
-	empty := true
-	for len(values) > 0 {
-		elem, rest, ok := bsoncore.ReadElement(values)
-		if !ok {
-			return false, malformedTarget("broken array")
-		}
-		values, empty = rest, false
-		met, ok := match(elem.Value())
-		if !ok {
-			return false, malformedTarget("value of a wrong type")
-		}
-		if met {
-			return true, nil
-		}
-	}
-	return empty, nil
+	return met || empty, nil
 }
 
 func matchLabels(value bsoncore.Value, labels map[string]string) (bool, error) {
 	if value.Type != bsoncore.TypeEmbeddedDocument {
 		return false, malformedTarget("labels are not a document")
 	}
-	doc, ok := documentBody(value.Data)
-	for ok && len(doc) > 0 {
-		var elem bsoncore.Element
-		if elem, doc, ok = bsoncore.ReadElement(doc); !ok {
-			break
-		}
+	all := true
+	whole := eachElement(value.Data, func(elem bsoncore.Element) bool {
 		have, given := labels[string(elem.KeyBytes())]
 		met, valid := matchPattern(elem.Value(), have)
-		if !valid {
-			return false, malformedTarget("label of a wrong type")
-		}
-		if !given || !met {
-			return false, nil
-		}
+		all = all && given && met
+		return valid
+	})
+	if !whole {
+		return false, malformedTarget("broken labels, or a label of a wrong type")
 	}
-	if !ok {
-		return false, malformedTarget("broken labels")
-	}
-	return true, nil
+	return all, nil
 }
 
 // matchPattern reports whether the string value v, a pattern, matches s. It
