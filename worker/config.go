@@ -38,8 +38,9 @@ type Config struct {
 
 	// OnChange, if set, is called after what Workers returns, or whether the
 	// pool is paused, quiet or stopping, has changed. It is called from any
-	// goroutine, several at once, and may call the pool's methods; a worker
-	// waits for it, so it must not block.
+	// goroutine, several at once, and may call the pool's methods that do not
+	// wait; a worker waits for it, so it must not block. A goroutine that it
+	// starts may count to a worker in [Pool.Stacks].
 	OnChange func()
 }
 

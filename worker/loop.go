@@ -155,21 +155,20 @@ func (w *worker) take(wait context.Context) (unit Work, err error) {
 	})
 	if err == nil && unit.Run == nil {
 		err = ErrNoRun
-		if unit.Report != nil {
-			unit.Run = func(context.Context) error { return ErrNoRun }
-		}
+		report(zerolog.Ctx(w.ctx), unit, err)
 	}
 	return unit, err
 }
 
 // afterTake returns how long to rest after a Take that gave no work.
 func (w *worker) afterTake(ctx, wait context.Context, err error) time.Duration {
+	_, panicked := errors.AsType[*PanicError](err)
 	switch {
+	case wait.Err() != nil && !panicked: // it was interrupted, whatever it says
+		return 0
 	case errors.Is(err, ErrNoWork):
 		w.backoff.reset()
 		return w.pool.cfg.PollInterval
-	case wait.Err() != nil:
-		return 0
 	}
 	delay := w.backoff.next()
 	logFailure(zerolog.Ctx(ctx).Error(), err).Dur(fieldRetryIn, delay).Msg("cannot take work")

@@ -121,7 +121,7 @@ func (p *Pool) left(w *worker) {
 		p.live--
 		close(w.settled)
 	}
-	w.phase = gone
+	w.phase, w.stack = gone, ""
 	w.cancel(nil)
 	p.fill(0)
 	p.mu.Unlock()

@@ -24,14 +24,13 @@ const (
 func (w *worker) run(ctx context.Context, unit Work) {
 	log := zerolog.Ctx(ctx).With().Str(fieldKind, unit.Kind).Str(fieldWorkID, unit.ID).Logger()
 	ctx, cancel := context.WithCancel(log.WithContext(ctx))
-	defer cancel()
 	begun := w.begin(unit)
 	defer w.end()
 	log.Debug().Msg("work started")
 
 	err := ErrGoexit // unless it returns or panics
 	defer func() {
-		cancel()
+		cancel() // ends goroutines that the unit has left behind
 		logOutcome(&log, err, time.Since(begun))
 		report(&log, unit, err)
 	}()

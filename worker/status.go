@@ -2,7 +2,8 @@ package worker
 
 import (
 	"errors"
-	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -54,7 +55,12 @@ type AbandonedError struct {
 func (e *AbandonedError) Error() string {
 	var list []string
 	for _, w := range e.Workers {
-		list = append(list, strings.TrimSpace(fmt.Sprintf("worker %d %s %s", w.ID, w.Kind, w.WorkID)))
+		list = append(list, words("worker", strconv.Itoa(w.ID), w.Kind, w.WorkID))
 	}
 	return "abandoned, because cancelled work did not end: " + strings.Join(list, ", ")
+}
+
+// words joins those that are not empty.
+func words(list ...string) string {
+	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), " ")
 }

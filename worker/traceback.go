@@ -37,7 +37,7 @@ func occupation(w Status) string {
 	if w.BusySince.IsZero() {
 		return string(w.State)
 	}
-	return strings.Join(strings.Fields(string(w.State)+" with "+w.Kind+" "+w.WorkID), " ")
+	return words(string(w.State), "with", cmp.Or(words(w.Kind, w.WorkID), "work"))
 }
 
 func goroutines(n int64) string {
