@@ -3,7 +3,6 @@ package worker_test
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -69,35 +68,35 @@ func ExampleFilter() {
 // Work that ignores its context cannot be ended. Its worker is abandoned, and
 // another takes its place.
 func ExamplePool_KillWorker() {
-	never := make(chan struct{})
-	var number int
-	var mu sync.Mutex
+	begun, never := make(chan struct{}), make(chan struct{})
+	var once sync.Once
 	source := worker.SourceFunc(func(context.Context, worker.Filter) (worker.Work, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		number++
-		return worker.Work{
-			ID:  strconv.Itoa(number),
-			Run: func(context.Context) error { <-never; return nil },
-		}, nil
+		unit, err := worker.Work{}, worker.ErrNoWork
+		once.Do(func() {
+			unit = worker.Work{ID: "42", Kind: "import", Run: func(context.Context) error {
+				close(begun)
+				<-never
+				return nil
+			}}
+			err = nil
+		})
+		return unit, err
 	})
 	pool, _ := worker.New(source, worker.Config{Workers: 1})
 	ended := make(chan error)
 	go func() { ended <- pool.Run(context.Background()) }()
-	for !pool.HasWorker(1) {
-		time.Sleep(time.Millisecond)
-	}
+	<-begun
 
 	status, err := pool.KillWorker(context.Background(), 1, 100*time.Millisecond)
-	fmt.Println(status.ID, status.State, err)
-	fmt.Println(pool.HasWorker(1), pool.HasWorker(2))
+	fmt.Println("worker", status.ID, status.State, err)
+	fmt.Println("another is there:", pool.HasWorker(2))
 
-	pool.Kill(100 * time.Millisecond)
+	pool.Stop(time.Second)
 	fmt.Println(<-ended)
 	close(never)
 
 	// Output:
-	// 1 abandoned <nil>
-	// true true
-	// abandoned, because cancelled work did not end: worker 1 1, worker 2 2
+	// worker 1 abandoned <nil>
+	// another is there: true
+	// abandoned, because cancelled work did not end: worker 1 import 42
 }
