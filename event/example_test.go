@@ -1,0 +1,63 @@
+package event_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/event/eventtest"
+)
+
+// Greeting is shared by the publisher and the subscriber.
+type Greeting struct {
+	Name string `bson:"name"`
+	Port int    `bson:"port"`
+}
+
+// SetDefaults makes Port 80 when the publisher does not say.
+func (g *Greeting) SetDefaults() { g.Port = 80 }
+
+// Greeter is a subscriber of one's own.
+type Greeter struct{ greeted chan string }
+
+func (g *Greeter) Name() string { return "greeter" }
+
+func (g *Greeter) Actions() []event.Action {
+	return []event.Action{event.On("greet", g.greet, event.Doc("say hello"))}
+}
+
+func (g *Greeter) greet(_ context.Context, p Greeting) error {
+	g.greeted <- fmt.Sprintf("hello %s, port %d", p.Name, p.Port)
+	return nil
+}
+
+// A subscriber of one's own with a typed action. With a MongoDB, the bus comes
+// from event.Open(ctx, client.Database("app"), event.Config{}).
+func Example() {
+	ctx, stop := context.WithCancel(context.Background())
+	bus := event.NewBus(eventtest.NewLog(0), eventtest.NewLog(0), event.Config{})
+
+	greeter := &Greeter{greeted: make(chan string)}
+	if _, err := bus.Subscribe(greeter); err != nil {
+		fmt.Println(err)
+		return
+	}
+	done := make(chan error)
+	go func() { done <- bus.Run(ctx) }()
+	<-bus.Listening()
+
+	if _, err := bus.Publish(ctx, event.New("greeter", "greet", Greeting{Name: "Jack", Port: 123})); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(<-greeter.greeted)
+
+	_, err := bus.Publish(ctx, event.New("greeter", "great", nil))
+	fmt.Println(err)
+
+	stop()
+	fmt.Println(<-done)
+	// Output:
+	// hello Jack, port 123
+	// unknown action of subscriber "greeter": "great"; did you mean "greet"? (known: greet)
+	// <nil>
+}

@@ -1,0 +1,58 @@
+package integration
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestDev is the README's first command, and a separate server that joins it.
+func TestDev(t *testing.T) {
+	t.Parallel()
+	e := &env{t: t}
+	dev := e.start("dev", "--store-addr", "127.0.0.1:0", "--no-color")
+	e.awaitText("dev to be up", dev.stdout, "fleetcast is up: 3 servers with 4 workers each")
+	_, rest, _ := strings.Cut(dev.stdout.String(), "FLEETCAST_URI=")
+	e.uri, _, _ = strings.Cut(rest, "\n")
+
+	servers := e.servers()
+	require.Len(t, servers, 3)
+	for _, s := range servers {
+		require.Len(t, s.Workers, 4)
+		require.Equal(t, "running", s.Lifecycle)
+		require.False(t, s.Deaf || s.Lost)
+	}
+	joined := e.server("joined")
+	require.Equal(t, 4, e.call(0, "pause").Done)
+	require.Equal(t, 4, e.call(0, "resume").Done)
+	require.Equal(t, 1, e.call(0, "stop", "--server", "dev-2").Done)
+	require.NotContains(t, e.servers(), "dev-2")
+	require.Equal(t, 1, e.call(0, "kill", "--server", "dev-3").Done)
+	require.Len(t, e.servers(), 2)
+	require.Zero(t, joined.end(syscall.SIGTERM))
+	require.Zero(t, dev.end(syscall.SIGTERM), dev.stderr)
+}
+
+// TestDataSurvivesARestart keeps the data in a folder.
+func TestDataSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := &env{t: t}
+	var shown []string
+	for range 2 {
+		store := e.start("store", "--store-addr", "127.0.0.1:0", "--data-dir", dir)
+		uri, err := store.line(patience)
+		require.NoError(t, err)
+		e.uri = uri
+		a := e.server("a")
+		require.Equal(t, 1, e.call(0, "publish", "server", "refresh").Done)
+		r := e.run("events", "--since", "1h", "--follow=false", "--replies=false")
+		shown = append(shown, r.stdout)
+		require.Zero(t, a.end(syscall.SIGTERM))
+		require.Zero(t, store.end(syscall.SIGTERM))
+	}
+	require.Equal(t, 1, strings.Count(shown[0], "refresh"))
+	require.Equal(t, 2, strings.Count(shown[1], "refresh"), shown[1])
+}
