@@ -1,0 +1,242 @@
+package event_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/fleetcast/fleetcast/embedded"
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/event/eventtest"
+)
+
+// uri is of the MongoDB that FLEETCAST_TEST_URI names, or of an embedded store.
+var uri string
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	if uri = os.Getenv("FLEETCAST_TEST_URI"); uri != "" {
+		return m.Run()
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	store, err := embedded.Open(ctx, embedded.Config{})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	uri = store.URI()
+	done := make(chan error)
+	go func() { done <- store.Run(ctx) }()
+	defer func() { stop(); <-done }()
+	return m.Run()
+}
+
+// database returns a new one, dropped when the test ends.
+func database(t testing.TB, opts ...*options.ClientOptions) *mongo.Database {
+	client, err := mongo.Connect(append([]*options.ClientOptions{options.Client().ApplyURI(uri)}, opts...)...)
+	require.NoError(t, err)
+	db := client.Database("event_" + bson.NewObjectID().Hex())
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = db.Drop(ctx)
+		_ = client.Disconnect(ctx)
+	})
+	return db
+}
+
+func TestCappedLog(t *testing.T) {
+	eventtest.TestLog(t, func(t *testing.T, bytes int) event.Log {
+		log, err := event.OpenCapped(t.Context(), database(t), "log", int64(bytes))
+		require.NoError(t, err)
+		return log
+	})
+}
+
+func TestOpenRaces(t *testing.T) {
+	db := database(t)
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if _, err := event.Open(t.Context(), db, event.Config{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestOpenRefusesWhatIsNotCapped(t *testing.T) {
+	db := database(t)
+	_, err := db.Collection("replies").InsertOne(t.Context(), bson.D{})
+	require.NoError(t, err)
+	_, err = event.Open(t.Context(), db, event.Config{})
+	var notCapped *event.NotCappedError
+	require.ErrorAs(t, err, &notCapped)
+	require.Equal(t, db.Name()+".replies", notCapped.Namespace)
+}
+
+// watcher is a Reader that counts.
+type watcher struct {
+	mu      sync.Mutex
+	numbers []int32
+	gaps    int
+	states  map[event.State]int
+	lost    chan struct{} // told of every lost cursor
+}
+
+func newWatcher() *watcher {
+	return &watcher{states: map[event.State]int{}, lost: make(chan struct{}, 100)}
+}
+
+func (w *watcher) Entry(raw bson.Raw, _ event.Position) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, _ := raw.Lookup("parameters", "n").Int32OK()
+	w.numbers = append(w.numbers, n)
+}
+
+func (w *watcher) Gap(event.Gap) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gaps++
+}
+
+func (w *watcher) State(s event.State, _ event.Position, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.states[s]++
+	if err != nil {
+		w.lost <- struct{}{}
+	}
+}
+
+func (w *watcher) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.numbers)
+}
+
+// follow reads a log until the test ends.
+func follow(t *testing.T, log event.Log, from event.Position) *watcher {
+	w := newWatcher()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- log.Read(ctx, from, w) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+	return w
+}
+
+func TestTailSurvivesKilledCursors(t *testing.T) {
+	db := database(t)
+	log, err := event.OpenCapped(t.Context(), db, "log", 0)
+	require.NoError(t, err)
+	from, err := log.Mark(t.Context())
+	require.NoError(t, err)
+	opened := make(chan int64, 100) // ids of the tail's cursors
+	w := follow(t, openMonitored(t, db.Name(), opened), from)
+	for n := range 100 {
+		require.NoError(t, log.Append(t.Context(), eventtest.Doc(n)))
+		if n%20 == 10 {
+			id := <-opened
+			require.NoError(t, db.RunCommand(t.Context(), bson.D{
+				{Key: "killCursors", Value: "log"}, {Key: "cursors", Value: bson.A{id}},
+			}).Err())
+			<-w.lost
+		}
+	}
+	require.Eventually(t, func() bool { return w.count() >= 100 }, 20*time.Second, 10*time.Millisecond)
+	for n, got := range w.numbers {
+		require.EqualValues(t, n, got, "each once, in order")
+	}
+	require.Zero(t, w.gaps)
+}
+
+func TestTailSurvivesADroppedCollection(t *testing.T) {
+	db := database(t)
+	log, err := event.OpenCapped(t.Context(), db, "log", 0)
+	require.NoError(t, err)
+	from, err := log.Mark(t.Context())
+	require.NoError(t, err)
+	w := follow(t, log, from)
+	require.NoError(t, log.Append(t.Context(), eventtest.Doc(0)))
+	require.Eventually(t, func() bool { return w.count() == 1 }, 20*time.Second, 5*time.Millisecond)
+	require.NoError(t, db.Collection("log").Drop(t.Context()))
+	<-w.lost
+	require.Eventually(t, func() bool { // the tail makes the collection anew
+		specs, err := db.ListCollectionSpecifications(t.Context(), bson.D{{Key: "name", Value: "log"}})
+		return err == nil && len(specs) == 1 && specs[0].Options.Lookup("capped").Boolean()
+	}, 20*time.Second, 5*time.Millisecond)
+	require.NoError(t, log.Append(t.Context(), eventtest.Doc(1)))
+	require.Eventually(t, func() bool { return w.count() == 2 }, 20*time.Second, 5*time.Millisecond)
+	require.Equal(t, 1, w.gaps, "what was dropped unread cannot be known")
+}
+
+// BenchmarkPublishToHandler is the way of one event through the store to a
+// subscriber, beside the bare driver doing the same.
+func BenchmarkPublishToHandler(b *testing.B) {
+	b.Run("fleetcast", func(b *testing.B) {
+		handled := make(chan struct{})
+		bus, err := event.Open(b.Context(), database(b), event.Config{})
+		require.NoError(b, err)
+		_, err = bus.Subscribe(bench(handled))
+		require.NoError(b, err)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() { done <- bus.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		<-bus.Listening()
+		for b.Loop() {
+			_, err := bus.Publish(ctx, event.New("bench", "do", nil))
+			require.NoError(b, err)
+			<-handled
+		}
+	})
+	b.Run("bare", func(b *testing.B) {
+		ctx := context.Background()
+		db := database(b)
+		require.NoError(b, db.CreateCollection(ctx, "log", options.CreateCollection().SetCapped(true).SetSizeInBytes(64<<20)))
+		coll := db.Collection("log")
+		doc := func() bson.D {
+			return bson.D{{Key: "_id", Value: bson.NewObjectID()}, {Key: "ts", Value: bson.Timestamp{}}, {Key: "name", Value: "bench"}, {Key: "action", Value: "do"}}
+		}
+		_, err := coll.InsertOne(ctx, doc())
+		require.NoError(b, err)
+		cursor, err := coll.Find(ctx, bson.D{}, options.Find().SetCursorType(options.TailableAwait).SetMaxAwaitTime(time.Second))
+		require.NoError(b, err)
+		defer cursor.Close(ctx)
+		require.True(b, cursor.Next(ctx))
+		handled := make(chan struct{})
+		go func() {
+			for cursor.Next(ctx) {
+				var e struct {
+					Name, Action string
+				}
+				if cursor.Decode(&e) == nil {
+					handled <- struct{}{}
+				}
+			}
+		}()
+		for b.Loop() {
+			_, err := coll.InsertOne(ctx, doc())
+			require.NoError(b, err)
+			<-handled
+		}
+	})
+}
+
+type bench chan struct{}
+
+func (bench) Name() string { return "bench" }
+func (b bench) Actions() []event.Action {
+	return []event.Action{event.On("do", func(context.Context, event.None) error { b <- struct{}{}; return nil })}
+}

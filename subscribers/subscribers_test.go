@@ -1,0 +1,169 @@
+package subscribers_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/event/eventtest"
+	"github.com/fleetcast/fleetcast/subscribers"
+)
+
+// control notes what it is asked to do.
+type control struct{ asked []string }
+
+func (c *control) note(format string, args ...any) (subscribers.ServerState, error) {
+	c.asked = append(c.asked, fmt.Sprintf(format, args...))
+	return subscribers.ServerState{Lifecycle: "running", Note: "noted"}, nil
+}
+
+func (c *control) Pause(context.Context) (subscribers.ServerState, error)   { return c.note("pause") }
+func (c *control) Resume(context.Context) (subscribers.ServerState, error)  { return c.note("resume") }
+func (c *control) Quiet(context.Context) (subscribers.ServerState, error)   { return c.note("quiet") }
+func (c *control) Refresh(context.Context) (subscribers.ServerState, error) { return c.note("refresh") }
+
+func (c *control) Stop(_ context.Context, timeout *time.Duration) (subscribers.ServerState, error) {
+	if timeout == nil {
+		return c.note("stop")
+	}
+	return c.note("stop %s", *timeout)
+}
+
+func (c *control) Kill(_ context.Context, wait time.Duration) (subscribers.ServerState, error) {
+	return c.note("kill %s", wait)
+}
+
+func (c *control) ThreadDump(context.Context) (subscribers.Dump, error) {
+	_, err := c.note("dump")
+	return subscribers.Dump{}, err
+}
+
+func (c *control) WorkerIDs() []int { return []int{2, 3, 5} }
+
+func (c *control) StopWorker(_ context.Context, id int) (subscribers.WorkerOutcome, error) {
+	_, _ = c.note("stop worker %d", id)
+	return subscribers.WorkerOutcome{State: "stopped"}, nil
+}
+
+func (c *control) KillWorker(_ context.Context, id int, wait time.Duration) (subscribers.WorkerOutcome, error) {
+	_, _ = c.note("kill worker %d %s", id, wait)
+	return subscribers.WorkerOutcome{State: "abandoned"}, errors.New("hangs")
+}
+
+func (c *control) WorkerDump(_ context.Context, ids []int) (subscribers.Dump, error) {
+	_, err := c.note("dump workers %v", ids)
+	return subscribers.Dump{}, err
+}
+
+// call sends one event through a bus and returns the final answer.
+func call(t *testing.T, c *control, e event.Event) event.Reply {
+	t.Helper()
+	log, replies := eventtest.NewLog(0), eventtest.NewLog(0)
+	bus := event.NewBus(log, replies, event.Config{
+		Directory: everybody{},
+		Identity:  event.Identity{ServerID: serverID, HasWorker: func(int) bool { return true }},
+	})
+	level := &subscribers.Level{}
+	for _, s := range []event.Subscriber{
+		&subscribers.Server{Control: c}, &subscribers.Worker{Control: c}, &subscribers.Logger{Control: level},
+	} {
+		_, err := bus.Subscribe(s)
+		require.NoError(t, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- bus.Run(ctx) }()
+	defer func() { stop(); require.NoError(t, <-done) }()
+	<-bus.Listening()
+	var final event.Reply
+	for r, err := range bus.Call(t.Context(), e) {
+		require.NoError(t, err)
+		final = r
+	}
+	return final
+}
+
+var serverID = bson.NewObjectID()
+
+type everybody struct{}
+
+func (everybody) Members(context.Context) ([]event.Member, error) {
+	return []event.Member{{ServerID: serverID, Workers: []int{2, 3, 5}}}, nil
+}
+
+func TestActionsReachTheControl(t *testing.T) {
+	workers := func(ids ...int) event.Option { return event.To(event.Target{WorkerIDs: ids}) }
+	for _, test := range []struct {
+		event event.Event
+		want  []string
+		kind  event.ReplyKind
+	}{
+		{event.New("server", "pause", nil), []string{"pause"}, event.Done},
+		{event.New("server", "resume", nil), []string{"resume"}, event.Done},
+		{event.New("server", "quiet", nil), []string{"quiet"}, event.Done},
+		{event.New("server", "refresh", nil), []string{"refresh"}, event.Done},
+		{event.New("server", "thread_dump", nil), []string{"dump"}, event.Done},
+		{event.New("server", "stop", nil), []string{"stop"}, event.Done},
+		{event.New("server", "stop", bson.M{"timeout": "90s"}), []string{"stop 1m30s"}, event.Done},
+		{event.New("server", "stop", bson.M{"timeout": 0}), []string{"stop 0s"}, event.Done},
+		{event.New("server", "kill", nil), []string{"kill 5s"}, event.Done},
+		{event.New("server", "kill", bson.M{"wait_timeout": 2.5}), []string{"kill 2.5s"}, event.Done},
+		{event.New("server", "kill", subscribers.KillParameters{WaitTimeout: subscribers.Duration(time.Minute)}), []string{"kill 1m0s"}, event.Done},
+		{event.New("server", "kill", bson.M{"wait_timeout": "-1s"}), nil, event.Failed},
+		{event.New("server", "kill", bson.M{"wait_timeout": true}), nil, event.Failed},
+		{event.New("worker", "stop", nil, workers(3)), []string{"stop worker 3"}, event.Done},
+		{event.New("worker", "kill", nil, workers(3, 4)), []string{"kill worker 3 3s"}, event.Failed},
+		{event.New("worker", "thread_dump", nil, workers(5)), []string{"dump workers [5]"}, event.Done},
+		{event.New("worker", "thread_dump", nil), []string{"dump workers [2 3 5]"}, event.Done},
+		{event.New("logger", "set", bson.M{"level": "debug"}), nil, event.Done},
+		{event.New("logger", "set", bson.M{"level": "loud"}), nil, event.Failed},
+		{event.New("logger", "set", nil), nil, event.Failed},
+		{event.New("logger", "thread_dump", nil), nil, event.Done},
+	} {
+		t.Run(fmt.Sprintf("%s_%s_%s", test.event.Name, test.event.Action, test.event.Parameters), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := &control{}
+				reply := call(t, c, test.event)
+				require.Equal(t, test.kind, reply.Kind, reply.Error)
+				require.Equal(t, test.want, c.asked)
+			})
+		})
+	}
+}
+
+func TestLevel(t *testing.T) {
+	var out bytes.Buffer
+	level := &subscribers.Level{}
+	log := level.Logger(zerolog.New(&out))
+	log.Debug().Msg("one")
+	log.Info().Msg("two")
+	require.NoError(t, level.SetLevel(" Debug"))
+	log.Debug().Msg("three")
+	require.NoError(t, level.SetLevel("disabled"))
+	log.Error().Msg("four")
+	require.Equal(t, "disabled", level.Level())
+	require.NoError(t, level.SetLevel("error"))
+	log.Warn().Msg("five")
+	child := log.With().Str("a", "b").Logger()
+	child.Error().Msg("six")
+	require.Equal(t, `{"level":"info","message":"two"}
+{"level":"debug","message":"three"}
+{"level":"error","a":"b","message":"six"}
+`, out.String())
+	for _, bad := range []string{"", "loud", "7", "panic"} {
+		require.ErrorContains(t, level.SetLevel(bad), "choose one of", bad)
+	}
+	n, err := level.ThreadDump(log.WithContext(t.Context()))
+	require.NoError(t, err)
+	require.Positive(t, n)
+	require.Contains(t, out.String(), "TestLevel", "the stack of this test")
+}
