@@ -1,66 +1,101 @@
 # fleetcast. `make help` lists the targets.
 
 SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL: # the steps of ci run in their order, and their output stays readable
+
+MODULE := github.com/fleetcast/fleetcast
+BIN := $(CURDIR)/.bin
+GOLANGCI := $(BIN)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
-GOLANGCI := $(CURDIR)/.bin/golangci-lint
-FUZZTIME ?= 20s
+
+# A tag names a release; between tags the binary says dev and its commit.
+VERSION = $(shell git describe --tags --exact-match 2>/dev/null || echo dev)
 BENCH ?= .
 BENCHTIME ?= 1s
+FUZZTIME ?= 20s
 
-.PHONY: help build test race vet fmt tidy lint integration bench fuzz figures absent ci clean
+# What users of the library import, and what must not come with it.
+LIBRARIES := config event server subscribers worker
+NOT_LINKED := $(MODULE)/(embedded|internal)|github.com/FerretDB|modernc.org|github.com/spf13|github.com/stretchr|go.uber.org/goleak|^testing$$
+
+# Modules of their own, beside the main one.
+MODULES := examples bench/peers
+
+.PHONY: help build test race vet fmt tidy links lint lint-tool modules integration bench fuzz figures absent ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## build everything, and the static binary .bin/fleetcast
+build: ## build all packages, and the static binary .bin/fleetcast
 	go build ./...
-	CGO_ENABLED=0 go build -trimpath -o .bin/fleetcast ./cmd/fleetcast
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X $(MODULE)/internal/cli.version=$(VERSION)" -o $(BIN)/fleetcast ./cmd/fleetcast
 
 test: ## run all tests, as the README says
 	go test ./...
 
-race: ## run all tests with the race detector
-	go test -race ./...
+race: ## run all tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race ./...
 
 vet: ## go vet
 	go vet ./...
 
 fmt: ## fail when a file is not formatted
-	@files=$$(git ls-files '*.go' | xargs gofmt -l); \
+	@files=$$(git ls-files -z '*.go' | xargs -0 -r gofmt -l); \
 	if [ -n "$$files" ]; then echo "not formatted (run gofmt -w):"; echo "$$files"; exit 1; fi
 
-tidy: ## fail when go.mod or go.sum are not tidy
-	go mod tidy -diff
+tidy: ## fail when go.mod or go.sum are not tidy or a module was altered
 	go mod verify
+	go mod tidy -diff
 
-lint: $(GOLANGCI) ## golangci-lint, with the rules of the layers
+links: ## fail when a library package links the store, the command or a test library
+	@for lib in $(LIBRARIES); do \
+	  [ -d "$$lib" ] || continue; \
+	  deps=$$(go list -deps "./$$lib") || exit 1; \
+	  if found=$$(grep -E '$(NOT_LINKED)' <<<"$$deps"); then echo "package $$lib must not link:"; echo "$$found"; exit 1; fi; \
+	done
+
+lint: lint-tool ## golangci-lint, with the rules of the layers
 	$(GOLANGCI) run ./...
 
-$(GOLANGCI): Makefile
-	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
-	@touch $@
+lint-tool:
+	@$(GOLANGCI) version 2>/dev/null | grep -qF 'version $(GOLANGCI_VERSION:v%=%) ' || { \
+	  echo "installing golangci-lint $(GOLANGCI_VERSION), some minutes"; \
+	  GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION); }
+
+modules: ## build and vet the modules beside the main one, where there are any
+	@set -e; for module in $(MODULES); do \
+	  [ -f "$$module/go.mod" ] || continue; \
+	  echo "module $$module"; (cd "$$module" && go build -o /dev/null ./... && go vet ./...); \
+	done
 
 integration: ## the end-to-end tests alone, verbosely; FLEETCAST_TEST_URI names a real MongoDB
-	go test -race -v ./integration/...
+	CGO_ENABLED=1 go test -race -v ./integration/...
 
 bench: ## all benchmarks; BENCH and BENCHTIME choose
-	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./...
+	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
 
 figures: build ## start-up time, memory, idle load and latencies of the built binary
-	go run ./integration/figures -binary .bin/fleetcast
+	go run ./integration/figures -binary $(BIN)/fleetcast
 
 fuzz: ## each fuzz target for FUZZTIME
-	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
-	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$file"); do \
-	    echo "$$target in $$(dirname $$file)"; \
-	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)"; \
+	@set -e -o pipefail; for pkg in $$(go list ./...); do \
+	  targets=$$(go test -list '^Fuzz' "$$pkg" | sed -n '/^Fuzz/p'); \
+	  for target in $$targets; do \
+	    echo "$$pkg $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
 	  done; done
 
 absent: ## say which suites cannot run on this machine
-	@if [ -z "$$FLEETCAST_TEST_URI" ]; then echo "suites not run here: those against a real MongoDB (set FLEETCAST_TEST_URI); the embedded store is used instead"; fi
+	@say() { echo "suites not run here: $$*"; }; \
+	[ -n "$$FLEETCAST_TEST_URI" ] || say "against a real MongoDB (FLEETCAST_TEST_URI is not set; the embedded store takes its place)"; \
+	if ! docker info >/dev/null 2>&1; then say "in containers (no Docker engine)"; \
+	elif ! docker image inspect mongo:8 >/dev/null 2>&1; then say "in containers (the Docker engine has no image mongo:8)"; fi; \
+	command -v chromium chromium-browser google-chrome >/dev/null || say "in a browser (no chromium)"
 
-ci: absent fmt tidy vet build lint race ## all that must hold before a change lands
+ci: absent fmt tidy build vet links lint race modules ## all that must hold before a change lands
 	@echo "ci: all passed"
+	@$(MAKE) --no-print-directory absent
 
-clean: ## remove what was built
-	rm -rf .bin
+clean: ## remove what was built, the linter too
+	rm -rf $(BIN)
