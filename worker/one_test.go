@@ -166,8 +166,12 @@ func TestAbandonedWorker(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, stacks[0].Text, "deaf")
 
+		r.mu.Lock()
+		gone := r.workers[1]
+		r.mu.Unlock()
 		time.Sleep(time.Hour)
 		r.requireStates(map[int]State{2: Idle})
+		require.Equal(t, Status{ID: 1, State: Stopped}, gone.status())
 		require.NoError(t, told.once(t))
 		require.NoError(t, r.ended())
 	})

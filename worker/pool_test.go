@@ -56,6 +56,7 @@ func TestStoppedBeforeRun(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.NoError(t, pool.Run(ctx))
+		require.Zero(t, pool.lastID, "no worker was started")
 	})
 }
 
@@ -192,88 +193,25 @@ func TestQuiet(t *testing.T) {
 	})
 }
 
-func TestPollInterval(t *testing.T) {
+// A pause that comes right before a Take prevents it.
+func TestPauseBeforeTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asked atomic.Int32
-		source := SourceFunc(func(context.Context, Filter) (Work, error) {
-			asked.Add(1)
-			return Work{}, ErrNoWork
-		})
-		r := run(t, source, Config{Workers: 1})
-		time.Sleep(4 * defaultPollInterval)
-		synctest.Wait()
-		require.EqualValues(t, 5, asked.Load())
-		r.requireStates(map[int]State{1: Idle})
-
-		r.Pause()
+		var pool atomic.Pointer[Pool]
+		p, err := New(neverAsked(t), Config{Workers: 1, OnChange: func() {
+			if p := pool.Load(); p != nil {
+				for _, w := range p.Workers() {
+					if w.State == Idle { // it has decided, and not yet called
+						p.Pause()
+					}
+				}
+			}
+		}})
+		require.NoError(t, err)
+		pool.Store(p)
+		go func() { _ = p.Run(t.Context()) }()
+		r := &running{Pool: p, t: t}
 		r.requireStates(map[int]State{1: Paused})
-		time.Sleep(time.Hour)
-		require.EqualValues(t, 5, asked.Load())
-		r.Resume() // asks at once
-		synctest.Wait()
-		require.EqualValues(t, 6, asked.Load())
-		require.NoError(t, r.ended())
-	})
-}
-
-func TestSourceFailures(t *testing.T) {
-	for name, fail := range map[string]func() (Work, error){
-		"error":           func() (Work, error) { return Work{}, errSource },
-		"foreign context": func() (Work, error) { return Work{}, context.DeadlineExceeded },
-		"panic":           func() (Work, error) { panic("source broke") },
-		"no run":          func() (Work, error) { return Work{ID: "1"}, nil },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var asked []time.Time
-				source := SourceFunc(func(context.Context, Filter) (Work, error) {
-					asked = append(asked, time.Now())
-					return fail()
-				})
-				r := run(t, source, Config{Workers: 1})
-				time.Sleep(10 * time.Minute)
-				r.requireStates(map[int]State{1: Idle})
-				requireBackoff(t, asked)
-				require.NoError(t, r.ended())
-			})
-		})
-	}
-}
-
-func requireBackoff(t *testing.T, asked []time.Time) {
-	t.Helper()
-	require.Greater(t, len(asked), 20)
-	require.Less(t, len(asked), 60)
-	require.LessOrEqual(t, asked[1].Sub(asked[0]), backoffFirst)
-	for i := range asked[1:] {
-		delay := asked[i+1].Sub(asked[i])
-		require.Greater(t, delay, backoffFirst/2-1)
-		require.LessOrEqual(t, delay, backoffMost)
-		if i > 10 {
-			require.Greater(t, delay, backoffMost/2-1)
-		}
-	}
-}
-
-func TestBackoffEndsWithSuccess(t *testing.T) {
-	var b backoff
-	for range 20 {
-		b.next()
-	}
-	require.Greater(t, b.next(), backoffMost/2-1)
-	b.reset()
-	require.LessOrEqual(t, b.next(), backoffFirst)
-}
-
-func TestFilterReachesTheSource(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		want := Filter{Include: []string{"im*"}, Where: map[string]any{"customer": 7}}
-		source := SourceFunc(func(_ context.Context, f Filter) (Work, error) {
-			require.Equal(t, want, f)
-			return Work{}, ErrNoWork
-		})
-		r := run(t, source, Config{Workers: 1, Filter: want})
-		require.NoError(t, r.ended())
+		p.Kill(0)
 	})
 }
 
@@ -322,6 +260,9 @@ func TestOnChangeFollowsEveryChange(t *testing.T) {
 			func() { source <- unit(1, lasting(time.Second)) },
 			func() { time.Sleep(time.Second) },
 			func() { require.NoError(t, r.StopWorker(t.Context(), 1)) },
+			func() { source <- unit(3, lasting(time.Minute)) },
+			func() { go func() { _ = r.StopWorker(t.Context(), busyWorker(r)) }() },
+			func() { time.Sleep(time.Minute) },
 			func() { source <- unit(2, deaf(time.Minute)) },
 			func() { r.Stop(time.Second) },
 			func() { time.Sleep(time.Second + defaultGrace) }, // abandoned
@@ -337,4 +278,13 @@ func TestOnChangeFollowsEveryChange(t *testing.T) {
 		}
 		require.True(t, errors.As(r.result(), new(*AbandonedError)))
 	})
+}
+
+func busyWorker(r *running) int {
+	for _, w := range r.Workers() {
+		if w.State == Busy {
+			return w.ID
+		}
+	}
+	return 0
 }

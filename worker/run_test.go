@@ -145,6 +145,41 @@ func TestContextOfWork(t *testing.T) {
 	})
 }
 
+// What ends a Take may not hide that the source is broken.
+func TestLogOfPanicInInterruptedTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		source := SourceFunc(func(ctx context.Context, _ Filter) (Work, error) { <-ctx.Done(); panic("boom") })
+		pool, err := New(source, Config{Workers: 1})
+		require.NoError(t, err)
+		go func() { _ = pool.Run(zerolog.New(&out).WithContext(t.Context())) }()
+		synctest.Wait()
+		pool.Pause()
+		synctest.Wait()
+		require.Contains(t, out.String(), `"error":"panic: boom"`)
+		pool.Kill(0)
+	})
+}
+
+// An interrupted Take that calls it no work is asked again at once.
+func TestNoWorkBecauseOfPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		source := SourceFunc(func(ctx context.Context, _ Filter) (Work, error) {
+			asked.Add(1)
+			<-ctx.Done()
+			return Work{}, ErrNoWork
+		})
+		r := run(t, source, Config{Workers: 1})
+		r.Pause()
+		synctest.Wait()
+		r.Resume()
+		synctest.Wait()
+		require.EqualValues(t, 2, asked.Load())
+		require.NoError(t, r.ended())
+	})
+}
+
 func TestLogOfSourceFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

@@ -34,6 +34,8 @@ func TestEndOfPool(t *testing.T) {
 			minute, ErrStopTimeout, false},
 		"kill":         {lasting(30 * minute), func(r *running) { r.Kill(minute) }, 0, ErrKilled, false},
 		"kill at once": {lasting(30 * minute), func(r *running) { r.Kill(0) }, 0, ErrKilled, false},
+		"kill at once of slow work": {func(ctx context.Context) error { <-ctx.Done(); time.Sleep(leastWait / 2); return nil },
+			func(r *running) { r.Kill(0) }, leastWait / 2, nil, false},
 		"kill hurries a stop": {lasting(30 * minute), func(r *running) { r.Stop(0); time.Sleep(time.Second); r.Kill(minute) },
 			time.Second, ErrKilled, false},
 		"kill of deaf work": {deaf(30 * minute), func(r *running) { r.Kill(3 * time.Second) }, 3 * time.Second, nil, true},
