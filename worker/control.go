@@ -8,7 +8,7 @@ import (
 
 // leastWait is what a killed worker gets at least, so that one which obeys at
 // once is not called abandoned.
-const leastWait = 50 * time.Millisecond
+const leastWait = 100 * time.Millisecond
 
 // Pause lets the workers take no more work until Resume; current work finishes.
 // It may be called before Run. It reports whether the pool was not paused.
@@ -62,7 +62,7 @@ func (p *Pool) Stop(timeout time.Duration) {
 }
 
 // Kill ends the pool: no new work, current work is cancelled, and workers that
-// have not ended after wait (at least a few milliseconds) are abandoned. It
+// have not ended after wait (at least 0.1 s) are abandoned. It
 // returns at once; Run returns when it is done. It may be called before Run,
 // and again: what asks for an earlier end counts.
 func (p *Pool) Kill(wait time.Duration) { p.kill(wait, ErrKilled) }
@@ -102,8 +102,8 @@ func (p *Pool) StopWorker(ctx context.Context, id int) error {
 }
 
 // KillWorker cancels one worker's work and waits for the worker to end. The pool
-// starts another in its place as soon as it has ended, or after wait (at least a
-// few milliseconds) abandons it. The Status says which: [Stopped], or
+// starts another in its place as soon as it has ended, or after wait (at least
+// 0.1 s) abandons it. The Status says which: [Stopped], or
 // [Abandoned] with its stack. When ctx ends earlier, KillWorker returns ctx's
 // error, and the kill goes on. It returns [ErrNoWorker] if the pool has no such
 // worker. Work must not wait for its own worker.
