@@ -28,6 +28,7 @@ func testMain(m *testing.M) int {
 		return m.Run()
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	store, err := embedded.Open(ctx, embedded.Config{})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -35,6 +35,7 @@ func (g *Greeter) greet(_ context.Context, p Greeting) error {
 // from event.Open(ctx, client.Database("app"), event.Config{}).
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	bus := event.NewBus(eventtest.NewLog(0), eventtest.NewLog(0), event.Config{})
 
 	greeter := &Greeter{greeted: make(chan string)}

@@ -77,22 +77,13 @@ func (l *cappedLog) Read(ctx context.Context, from Position, r Reader) error {
 			delays.reset()
 		}
 		r.State(StateConnecting, t.pos, err)
-		if errors.Is(err, errDeadCursor) {
-			err = t.seed(ctx)
+		if errors.Is(err, errDeadCursor) { // a mark keeps the next one open
+			_, err = t.log.Mark(ctx)
 		}
 		if err != nil && !delays.wait(ctx) {
 			return nil
 		}
 	}
-}
-
-// seed puts a mark into the empty collection, so that a tail of it stays open.
-func (t *tail) seed(ctx context.Context) error {
-	if err := t.log.ensure(ctx); err != nil {
-		return err
-	}
-	_, err := t.log.Mark(ctx)
-	return err
 }
 
 // session opens one cursor and reads it until it fails.
@@ -131,6 +122,9 @@ func (t *tail) session(ctx context.Context) error {
 func (t *tail) open(ctx context.Context) (*mongo.Cursor, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	if err := t.log.ensure(ctx); err != nil { // it may have been dropped
+		return nil, err
+	}
 	since, err := t.since(ctx)
 	if err != nil {
 		return nil, err
@@ -195,7 +189,7 @@ func (t *tail) entry(raw bson.Raw) {
 		t.passed = true
 		t.seen.add(k.pos)
 		return
-	case !t.passed && t.isOld(k.pos):
+	case (!t.passed || t.pos == t.start) && t.isOld(k.pos):
 		t.seen.add(k.pos)
 		return
 	}
@@ -217,6 +211,8 @@ func (t *tail) isOld(p Position) bool {
 	switch {
 	case t.gap:
 		return false // the position is gone, and with it all that came before it
+	case t.pos == t.start && t.start.ID.IsZero():
+		return p.Time.Before(t.start.Time) // the position is a moment
 	case t.pos == t.start:
 		return !p.Time.After(t.start.Time) // nothing of what came before was seen
 	}

@@ -147,10 +147,7 @@ func (c *control) WorkerDump(ctx context.Context, ids []int) (subscribers.Dump, 
 	if c.pool == nil {
 		return dump, event.Refuse("this server has no workers")
 	}
-	stacks, err := c.pool.Stacks(ids...)
-	if err != nil {
-		return dump, err
-	}
+	stacks, err := c.pool.Stacks(ids...) // an error says which worker has left; the others' stacks are there
 	for _, stack := range stacks {
 		w := stack.Worker
 		c.log(ctx).Int("worker_id", w.ID).Str("state", string(w.State)).Str("kind", w.Kind).
@@ -159,7 +156,7 @@ func (c *control) WorkerDump(ctx context.Context, ids []int) (subscribers.Dump, 
 			ID: w.ID, State: string(w.State), Kind: w.Kind, WorkID: w.WorkID, Stack: stack.Text,
 		})
 	}
-	return dump, nil
+	return dump, err
 }
 
 // log begins a line that operators want to see.

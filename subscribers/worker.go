@@ -79,7 +79,11 @@ func (w *Worker) kill(ctx context.Context, p WorkerKillParameters) (WorkerOutcom
 }
 
 func (w *Worker) threadDump(ctx context.Context, _ event.None) (Dump, error) {
-	return w.Control.WorkerDump(ctx, w.meant(ctx))
+	ids := w.meant(ctx)
+	if len(ids) == 0 { // an empty list would mean all
+		return Dump{}, event.Refuse("the worker has left meanwhile")
+	}
+	return w.Control.WorkerDump(ctx, ids)
 }
 
 // each acts on all workers that are meant at once: one that hangs holds up no other.

@@ -1,0 +1,33 @@
+// Command fleetcast controls a fleet of worker processes that share a MongoDB.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/fleetcast/fleetcast/internal/cli"
+)
+
+func main() { os.Exit(run()) }
+
+// run turns signals into a context that ends at the first one and a channel
+// that is closed by the second; a third one ends the process the hard way.
+func run() int {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	hurry := make(chan struct{})
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		<-signals
+		close(hurry)
+		signal.Stop(signals)
+	}()
+	return cli.Run(ctx, cli.Process{
+		Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, Env: os.LookupEnv, Hurry: hurry,
+	})
+}

@@ -1,0 +1,307 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/server"
+	"github.com/fleetcast/fleetcast/subscribers"
+)
+
+// acting is a command that publishes one event and waits for the answers.
+type acting struct {
+	*targetFlags
+	wait   time.Duration
+	noWait bool
+}
+
+func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
+	act := &acting{targetFlags: a.addTargetFlags(cmd)}
+	cmd.Flags().DurationVar(&act.wait, "wait", wait, "how long to wait for the answers")
+	cmd.Flags().BoolVar(&act.noWait, "no-wait", false, "publish, print the event's id and do not wait")
+	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
+	return act
+}
+
+// act publishes the event to the targets and reports how it went.
+func (a *app) act(ctx context.Context, act *acting, subscriber, action string, parameters any) error {
+	target, err := act.target()
+	if err != nil {
+		return err
+	}
+	if _, err := act.count(1); err != nil {
+		return err
+	}
+	s, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	bus, err := s.openBus(ctx)
+	if err != nil {
+		return err
+	}
+	e := event.New(subscriber, action, parameters, event.To(target))
+	members, err := bus.Match(ctx, e)
+	if err != nil {
+		return err
+	}
+	if members, err = act.narrow(&e, members); err != nil {
+		return err
+	}
+	switch {
+	case act.dryRun:
+		return a.printMatch(e, members)
+	case len(members) == 0:
+		return a.nothingMatched(ctx, s, e)
+	case act.noWait:
+		return a.publish(ctx, bus, e, len(members))
+	}
+	return a.call(ctx, bus, e, act.wait)
+}
+
+func (a *app) printMatch(e event.Event, members []event.Member) error {
+	out := matchOutput{Subscriber: e.Name, Action: e.Action, DryRun: true, Matched: len(members), Servers: []memberOutput{}}
+	for _, m := range members {
+		out.Servers = append(out.Servers, memberOutput{ID: m.ServerID.Hex(), Name: m.Name, Host: m.Host, PID: m.PID, Deaf: m.Deaf})
+	}
+	if a.output != "text" {
+		if err := a.printJSON(out); err != nil {
+			return err
+		}
+	} else {
+		a.printf("%s %s would reach %s (%s); nothing was published\n",
+			e.Name, e.Action, plural(len(members), "server"), describe(e.Target))
+		for _, m := range out.Servers {
+			a.printf("  %s  %s\n", m.Name, m.ID)
+		}
+	}
+	if len(members) == 0 {
+		return &codeError{code: exitNoMatch}
+	}
+	return nil
+}
+
+// nothingMatched says what there is instead.
+func (a *app) nothingMatched(ctx context.Context, s *store, e event.Event) error {
+	if a.output != "text" {
+		if err := a.printJSON(toCallOutput(e, event.Summary{EventID: e.ID}, nil)); err != nil {
+			return err
+		}
+	}
+	entries, err := server.NewRegistry(s.db).List(ctx)
+	if err != nil {
+		return err
+	}
+	var living []string
+	lost := 0
+	for _, entry := range entries {
+		if entry.Lost() {
+			lost++
+		} else {
+			living = append(living, entry.Name)
+		}
+	}
+	message := fmt.Sprintf("nothing matched: no living server is meant by %s; nothing was published", describe(e.Target))
+	switch {
+	case len(living) == 0 && lost == 0:
+		message += " (the registry is empty: is this the right database?)"
+	case len(living) == 0:
+		message += fmt.Sprintf(" (the registry has %s, all lost)", plural(lost, "server"))
+	case len(living) <= 12:
+		message += fmt.Sprintf(" (living: %s)", strings.Join(living, ", "))
+	default:
+		message += fmt.Sprintf(" (%d are living; `fleetcast servers` lists them)", len(living))
+	}
+	return &codeError{code: exitNoMatch, err: errors.New(message)}
+}
+
+func (a *app) publish(ctx context.Context, bus *event.Bus, e event.Event, matched int) error {
+	id, err := bus.Publish(ctx, e)
+	if err != nil {
+		return err
+	}
+	if a.output != "text" {
+		return a.printJSON(publishedOutput{EventID: id.Hex(), Subscriber: e.Name, Action: e.Action, Matched: matched})
+	}
+	a.printf("%s\n", id.Hex())
+	a.say("published %s %s to %s; not waiting for answers\n", e.Name, e.Action, plural(matched, "server"))
+	return nil
+}
+
+// call publishes, prints the answers as they come, and then the summary.
+func (a *app) call(ctx context.Context, bus *event.Bus, e event.Event, wait time.Duration) error {
+	var sum event.Summary
+	var finals []event.Reply
+	for r, err := range bus.Call(ctx, e, event.Wait(wait), event.Summarize(&sum)) {
+		if err == nil {
+			err = a.printReply(e, r)
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if r.Kind.Final() {
+			finals = append(finals, r)
+		}
+	}
+	if err := a.printSummary(e, sum, finals); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		a.say("interrupted: the servers go on with it; `fleetcast events --since 1m` shows their answers\n")
+		return ctx.Err()
+	}
+	return outcome(sum)
+}
+
+// outcome is the exit code that a summary means.
+func outcome(sum event.Summary) error {
+	switch {
+	case sum.Matched == 0:
+		return &codeError{code: exitNoMatch}
+	case sum.Failed > 0 || sum.Refused > 0:
+		return &codeError{code: exitFailure}
+	case !sum.Complete():
+		return &codeError{code: exitIncomplete}
+	}
+	return nil
+}
+
+func (a *app) printReply(e event.Event, r event.Reply) error {
+	switch {
+	case a.output == "jsonl":
+		return a.printJSON(answerOutput{Type: "reply", At: time.Unix(int64(r.Time.T), 0).UTC(), EventID: e.ID.Hex(), replyOutput: toReplyOutput(r)})
+	case a.output == "json" || !r.Kind.Final():
+		return nil
+	}
+	if dump, ok := dumpOf(e, r); ok {
+		a.printDump(r, dump)
+		return nil
+	}
+	took := time.Duration(r.DurationMS * float64(time.Millisecond))
+	a.printf("%-24s %-8s %s  %s\n", r.Server, r.Kind, short(took), says(r))
+	return nil
+}
+
+// says is what an answer says, in words.
+func says(r event.Reply) string {
+	if r.Error != "" {
+		return r.Error
+	}
+	var state subscribers.ServerState
+	if r.Result(&state) == nil && state.Lifecycle != "" {
+		text := state.Lifecycle
+		if state.Paused {
+			text += ", paused"
+		}
+		if state.Busy > 0 {
+			text += ", " + plural(state.Busy, "worker") + " busy"
+		}
+		if state.Note != "" {
+			text += " (" + state.Note + ")"
+		}
+		return text
+	}
+	if payload := toJSON(r.Payload); string(payload) != "null" {
+		return string(payload)
+	}
+	return ""
+}
+
+func dumpOf(e event.Event, r event.Reply) (subscribers.Dump, bool) {
+	var dump subscribers.Dump
+	ok := e.Action == "thread_dump" && r.Kind == event.Done && r.Result(&dump) == nil && dump.Workers != nil
+	return dump, ok
+}
+
+func (a *app) printDump(r event.Reply, dump subscribers.Dump) {
+	for _, w := range dump.Workers {
+		a.printf("=== %s worker %d: %s %s %s\n%s\n", r.Server, w.ID, w.State, w.Kind, w.WorkID, strings.TrimRight(w.Stack, "\n"))
+	}
+}
+
+func toCallOutput(e event.Event, sum event.Summary, finals []event.Reply) callOutput {
+	out := callOutput{
+		EventID: sum.EventID.Hex(), Subscriber: e.Name, Action: e.Action,
+		Matched: sum.Matched, Acked: sum.Acked, Done: sum.Done, Failed: sum.Failed, Refused: sum.Refused,
+		Missing: sum.Missing, Deaf: sum.Deaf, Extra: sum.Extra,
+		DurationMS: float64(sum.Duration.Microseconds()) / 1000,
+		Replies:    []replyOutput{}, MissingServers: []string{},
+	}
+	for _, r := range finals {
+		out.Replies = append(out.Replies, toReplyOutput(r))
+	}
+	for _, o := range sum.Servers {
+		if o.Expected && o.Reply == nil {
+			out.MissingServers = append(out.MissingServers, o.Server)
+		}
+	}
+	return out
+}
+
+func (a *app) printSummary(e event.Event, sum event.Summary, finals []event.Reply) error {
+	switch a.output {
+	case "json":
+		return a.printJSON(toCallOutput(e, sum, finals))
+	case "jsonl":
+		return a.printJSON(struct {
+			Type string `json:"type"`
+			callOutput
+		}{"summary", toCallOutput(e, sum, nil)})
+	}
+	for _, o := range sum.Servers {
+		if !o.Expected || o.Reply != nil {
+			continue
+		}
+		note := "has not heard the event"
+		if o.Acked {
+			note = "has heard the event and is not done yet"
+		}
+		if o.Deaf {
+			note = "is deaf: it beats, but its listener makes no progress"
+		}
+		a.printf("%-24s %-8s %s\n", o.Server, "missing", note)
+	}
+	a.say("%s\n", summaryLine(e, sum))
+	return nil
+}
+
+func summaryLine(e event.Event, sum event.Summary) string {
+	parts := []string{plural(sum.Matched, "server") + " matched"}
+	for _, count := range []struct {
+		n    int
+		what string
+	}{
+		{sum.Done, "done"}, {sum.Failed, "failed"}, {sum.Refused, "refused"}, {sum.Missing, "missing"},
+		{sum.Deaf, "of them deaf"}, {sum.Extra, "extra"},
+	} {
+		if count.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))
+		}
+	}
+	return fmt.Sprintf("%s %s: %s in %s", e.Name, e.Action, strings.Join(slices.Compact(parts), ", "), short(sum.Duration))
+}
+
+// parameterFlags are --param and --params.
+type parameterFlags struct {
+	pairs []string
+	json  string
+}
+
+func addParameterFlags(cmd *cobra.Command) *parameterFlags {
+	p := &parameterFlags{}
+	cmd.Flags().StringArrayVar(&p.pairs, "param", nil, "a parameter as KEY=VALUE (repeatable); a VALUE that is JSON is taken as such, all else as text")
+	cmd.Flags().StringVar(&p.json, "params", "", "all parameters as a JSON object")
+	cmd.MarkFlagsMutuallyExclusive("param", "params")
+	return p
+}
+
+func isJSON(text string) bool { return json.Valid([]byte(text)) }

@@ -1,0 +1,215 @@
+// Package cli is the command line: it parses, calls the library, and prints.
+// Data goes to stdout, logs and messages go to stderr.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/subscribers"
+)
+
+// Exit codes; scripts depend on them.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitNoMatch     = 3
+	exitIncomplete  = 4
+	exitKilled      = 5
+	exitInterrupted = 130
+)
+
+// Process is what the command line has of the process it runs in.
+type Process struct {
+	Args   []string // without the program's name
+	Stdout io.Writer
+	Stderr io.Writer
+	Env    func(string) (string, bool)
+	Hurry  <-chan struct{} // closed at the second signal
+}
+
+// app is one run of the command line.
+type app struct {
+	Process
+	level subscribers.Level
+
+	uri       string
+	output    string
+	logLevel  string
+	logFormat string
+	noColor   bool
+	timeout   time.Duration
+}
+
+// codeError ends the program with a code; without an error, silently: all was
+// said already.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *codeError) Unwrap() error { return e.err }
+
+func usageError(format string, args ...any) error {
+	return &codeError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// Run executes one command line and returns the exit code. It returns soon
+// after ctx ends.
+func Run(ctx context.Context, p Process) int {
+	a := &app{Process: p}
+	root := a.rootCommand()
+	root.SetArgs(p.Args)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	err := root.ExecuteContext(ctx)
+	code := exitCode(ctx, err)
+	var coded *codeError
+	if err != nil && (!errors.As(err, &coded) || coded.err != nil) && code != exitInterrupted {
+		fmt.Fprintln(p.Stderr, "fleetcast: "+err.Error())
+		if code == exitUsage {
+			fmt.Fprintln(p.Stderr, "Try 'fleetcast --help' or 'fleetcast COMMAND --help'.")
+		}
+	}
+	return code
+}
+
+func exitCode(ctx context.Context, err error) int {
+	var coded *codeError
+	var unknown *event.UnknownError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.As(err, &unknown):
+		return exitUsage
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case strings.HasPrefix(err.Error(), "unknown command"):
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fleetcast",
+		Short: "The control plane of worker fleets that share a MongoDB",
+		Long: `fleetcast stops, pauses, resumes, kills and inspects the worker processes of a
+fleet by events in a capped MongoDB collection, and says exactly how each went.
+
+Start here:  fleetcast dev
+
+Every flag has an environment variable, FLEETCAST_<FLAG>, such as FLEETCAST_URI.
+Exit codes: 0 all that matched are done; 1 failure; 2 wrong usage; 3 nothing
+matched; 4 incomplete: somebody who should have answered has not; 130 interrupted.`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.prepare(cmd) },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.uri, "uri", "mongodb://127.0.0.1:27017/fleetcast", "the MongoDB; the path names the database")
+	flags.StringVarP(&a.output, "output", "o", "text", "text, json or jsonl")
+	flags.StringVar(&a.logLevel, "log-level", "info", "trace, debug, info, warn, error or disabled")
+	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
+	flags.BoolVar(&a.noColor, "no-color", false, "no colours in logs (default when stderr is no terminal)")
+	flags.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long to try to reach the database")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError("%w", err) })
+	completeWords(root, "output", "text", "json", "jsonl")
+	completeWords(root, "log-format", "text", "json")
+	completeWords(root, "log-level", "trace", "debug", "info", "warn", "error", "disabled")
+
+	root.AddCommand(
+		a.devCommand(), a.storeCommand(), a.serverCommand(), a.publishCommand(),
+		a.serversCommand(), a.eventsCommand(), a.versionCommand(),
+	)
+	root.AddCommand(a.everydayCommands()...)
+	return root
+}
+
+// prepare fills flags from the environment and checks the global ones.
+func (a *app) prepare(cmd *cobra.Command) error {
+	var faults []error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "FLEETCAST_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, set := a.Env(name)
+		if !set || f.Changed {
+			return
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil {
+			faults = append(faults, fmt.Errorf("environment variable %s: %w", name, err))
+		}
+	})
+	switch a.output {
+	case "text", "json", "jsonl":
+	default:
+		faults = append(faults, fmt.Errorf("--output %q: choose text, json or jsonl", a.output))
+	}
+	switch a.logFormat {
+	case "text", "json":
+	default:
+		faults = append(faults, fmt.Errorf("--log-format %q: choose text or json", a.logFormat))
+	}
+	if a.timeout <= 0 {
+		faults = append(faults, fmt.Errorf("--timeout %s: a positive duration such as 10s", a.timeout))
+	}
+	if err := a.level.SetLevel(a.logLevel); err != nil {
+		faults = append(faults, fmt.Errorf("--log-level: %w", err))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return usageError("%w", err)
+	}
+	return nil
+}
+
+// logger returns a logger on stderr that follows the level.
+func (a *app) logger(level *subscribers.Level) zerolog.Logger {
+	out := a.Stderr
+	if a.logFormat == "text" {
+		_, noColor := a.Env("NO_COLOR")
+		out = zerolog.ConsoleWriter{
+			Out: a.Stderr, TimeFormat: "15:04:05.000",
+			NoColor: a.noColor || noColor || !isTerminal(a.Stderr),
+		}
+	}
+	return level.Logger(zerolog.New(zerolog.SyncWriter(out)).With().Timestamp().Logger())
+}
+
+// noArgs refuses arguments with a message for people.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError("%s takes no arguments, but got %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usageError("%s takes %d arguments: %s", cmd.CommandPath(), len(names), strings.Join(names, " "))
+		}
+		return nil
+	}
+}
+
+func completeWords(cmd *cobra.Command, flag string, words ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}

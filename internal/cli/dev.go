@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/fleetcast/fleetcast/embedded"
+	"github.com/fleetcast/fleetcast/server"
+)
+
+// storeFlags are those that dev and store share.
+type storeFlags struct{ addr, dir string }
+
+func addStoreFlags(cmd *cobra.Command) *storeFlags {
+	f := &storeFlags{}
+	cmd.Flags().StringVar(&f.addr, "store-addr", "127.0.0.1:27127", "loopback address of the store; port 0 takes a free one")
+	cmd.Flags().StringVar(&f.dir, "data-dir", "", "folder that keeps the data (default: nothing is kept)")
+	return f
+}
+
+func (f *storeFlags) open(ctx context.Context) (*embedded.Store, error) {
+	return embedded.Open(ctx, embedded.Config{Addr: f.addr, Dir: f.dir})
+}
+
+func (a *app) storeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "store", Args: noArgs,
+		Short: "Run the embedded store alone, for development and tests",
+	}
+	flags := addStoreFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx := a.logger(&a.level).WithContext(cmd.Context())
+		st, err := flags.open(ctx)
+		if err != nil {
+			return err
+		}
+		a.printf("%s/%s\n", st.URI(), defaultDatabase)
+		return st.Run(ctx)
+	}
+	return cmd
+}
+
+func (a *app) devCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "dev", Args: noArgs,
+		Short: "Run a store and a demo fleet on this machine, nothing else needed",
+		Long: `Run an embedded store and a demo fleet in one process. It prints the URI for use
+in other terminals. The first signal lets current work finish, the second cancels it.`,
+	}
+	storage, fleet := addStoreFlags(cmd), addFleetFlags(cmd)
+	servers := cmd.Flags().Int("servers", 3, "servers of the demo fleet")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := fleet.validate(); err != nil {
+			return err
+		}
+		if *servers < 0 {
+			return usageError("--servers %d: 0 or more", *servers)
+		}
+		return a.dev(a.logger(&a.level).WithContext(cmd.Context()), storage, fleet, *servers)
+	}
+	return cmd
+}
+
+// dev runs the store until ctx ends, and until the servers have stopped then.
+func (a *app) dev(ctx context.Context, storage *storeFlags, fleet *fleetFlags, servers int) error {
+	st, err := storage.open(ctx)
+	if err != nil {
+		return err
+	}
+	storing, stopStore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopStore()
+	stored := make(chan error, 1)
+	go func() { stored <- st.Run(storing) }()
+
+	err = a.devFleet(ctx, st.URI()+"/"+defaultDatabase, fleet, servers)
+	stopStore()
+	return errors.Join(err, <-stored)
+}
+
+func (a *app) devFleet(ctx context.Context, uri string, fleet *fleetFlags, n int) error {
+	s, err := a.connectForever(ctx, uri)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	servers, err := a.openDevServers(ctx, s, fleet, n)
+	if err != nil {
+		return err
+	}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var running sync.WaitGroup
+	for _, one := range servers {
+		running.Go(func() {
+			if err := a.runDevServer(ctx, one); err != nil {
+				fail(err)
+			}
+		})
+	}
+	a.announce(ctx, s, uri, fleet, n)
+	running.Wait()
+	if ctx.Err() == nil {
+		zerolog.Ctx(ctx).Info().Msg("all servers of the demo fleet have stopped; the store goes on until Ctrl-C")
+		<-ctx.Done()
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// announce waits until the whole fleet is in the registry, and says so.
+func (a *app) announce(ctx context.Context, s *store, uri string, fleet *fleetFlags, servers int) {
+	if !awaitMembers(ctx, server.NewRegistry(s.db), servers) {
+		return
+	}
+	a.printf(`fleetcast is up: %s with %s each, on an embedded store.
+
+In another terminal:
+  export FLEETCAST_URI=%s
+  fleetcast servers --watch
+  fleetcast pause        # then resume, thread-dump, stop --server dev-2, events ...
+
+Ctrl-C lets current work finish and ends everything.
+`, plural(servers, "server"), plural(fleet.workers, "worker"), uri)
+}

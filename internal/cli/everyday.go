@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/server"
+	"github.com/fleetcast/fleetcast/subscribers"
+)
+
+// everydayCommands are short forms of publish for the built-in subscribers.
+func (a *app) everydayCommands() []*cobra.Command {
+	return []*cobra.Command{
+		a.stopCommand(),
+		a.simpleCommand("pause", "Take no new work until resume; current work finishes"),
+		a.simpleCommand("resume", "Take work again after pause"),
+		a.simpleCommand("quiet", "Take no new work for good; current work finishes, the server stays"),
+		a.killCommand(), a.threadDumpCommand(), a.logLevelCommand(),
+	}
+}
+
+// simpleCommand is a server action without parameters.
+func (a *app) simpleCommand(action, short string) *cobra.Command {
+	cmd := &cobra.Command{Use: action, Short: short, Args: noArgs}
+	act := a.addActingFlags(cmd, event.DefaultWait)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.act(cmd.Context(), act, "server", action, nil)
+	}
+	return cmd
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "stop", Args: noArgs,
+		Short: "Let servers finish their work and exit; with --worker-id, stop workers",
+		Long: `Let servers finish their current work and exit. A server is done when its work
+has ended and it has left the registry. With --worker-id only those workers
+finish and leave, and others take their places.`,
+	}
+	act := a.addActingFlags(cmd, server.DefaultShutdownTimeout+5*time.Second)
+	timeout := cmd.Flags().Duration("work-timeout", server.DefaultShutdownTimeout,
+		"cancel work that takes longer than this, 0 = never (default: each server's own)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if len(act.workerIDs) > 0 {
+			if cmd.Flags().Changed("work-timeout") {
+				return usageError("--work-timeout is for servers: a stopped worker finishes its work; use `kill --worker-id` to cancel it")
+			}
+			return a.act(cmd.Context(), act, "worker", "stop", nil)
+		}
+		parameters := subscribers.StopParameters{}
+		if cmd.Flags().Changed("work-timeout") {
+			parameters.Timeout = (*subscribers.Duration)(timeout)
+		}
+		return a.act(cmd.Context(), act, "server", "stop", parameters)
+	}
+	return cmd
+}
+
+func (a *app) killCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "kill", Args: noArgs,
+		Short: "Cancel the work of servers and let them exit; with --worker-id, kill workers",
+		Long: `Cancel the current work of servers and let them exit. With --worker-id only those
+workers' work is cancelled, and others take their places. Work that ignores the
+cancellation for the wait time-out is abandoned, visibly: a goroutine cannot be
+killed.`,
+	}
+	act := a.addActingFlags(cmd, subscribers.DefaultKillWait+10*time.Second)
+	wait := cmd.Flags().Duration("wait-timeout", 0, "how long cancelled work may take to end (default 5s for a server, 3s for a worker)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		subscriber := "server"
+		if len(act.workerIDs) > 0 {
+			subscriber = "worker"
+		}
+		if !cmd.Flags().Changed("wait-timeout") {
+			return a.act(cmd.Context(), act, subscriber, "kill", nil)
+		}
+		return a.act(cmd.Context(), act, subscriber, "kill", subscribers.KillParameters{WaitTimeout: subscribers.Duration(*wait)})
+	}
+	return cmd
+}
+
+func (a *app) threadDumpCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "thread-dump", Args: noArgs,
+		Short: "Print the stacks of workers here, and in their servers' logs",
+	}
+	act := a.addActingFlags(cmd, event.DefaultWait)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.act(cmd.Context(), act, "worker", "thread_dump", nil)
+	}
+	return cmd
+}
+
+func (a *app) logLevelCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "log-level LEVEL", Args: exactArgs("LEVEL"),
+		Short:     "Set the log level of running servers",
+		ValidArgs: []string{"trace", "debug", "info", "warn", "error", "disabled"},
+	}
+	act := a.addActingFlags(cmd, event.DefaultWait)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := new(subscribers.Level).SetLevel(args[0]); err != nil {
+			return usageError("%w", err)
+		}
+		return a.act(cmd.Context(), act, "logger", "set", subscribers.LevelParameters{Level: args[0]})
+	}
+	return cmd
+}

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/server"
+	"github.com/fleetcast/fleetcast/subscribers"
+	"github.com/fleetcast/fleetcast/worker"
+	"github.com/fleetcast/fleetcast/worker/demo"
+)
+
+// fleetFlags are those that server and dev share.
+type fleetFlags struct {
+	workers         int
+	heartbeat       time.Duration
+	shutdownTimeout time.Duration
+}
+
+func addFleetFlags(cmd *cobra.Command) *fleetFlags {
+	f := &fleetFlags{}
+	cmd.Flags().IntVar(&f.workers, "workers", 4, "workers of each server")
+	cmd.Flags().DurationVar(&f.heartbeat, "heartbeat", server.DefaultHeartbeat, "time between two heartbeats")
+	cmd.Flags().DurationVar(&f.shutdownTimeout, "shutdown-timeout", server.DefaultShutdownTimeout,
+		"how long current work may go on after a stop before it is cancelled, 0 = without limit")
+	return f
+}
+
+func (f *fleetFlags) validate() error {
+	switch {
+	case f.workers < 1:
+		return usageError("--workers %d: at least 1", f.workers)
+	case f.heartbeat <= 0:
+		return usageError("--heartbeat %s: a positive duration such as 15s", f.heartbeat)
+	case f.shutdownTimeout < 0:
+		return usageError("--shutdown-timeout %s: 0 or more", f.shutdownTimeout)
+	}
+	return nil
+}
+
+func (a *app) serverCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "server", Args: noArgs,
+		Short: "Run one server, whose workers do the demo work",
+		Long: `Run one server until it is stopped: by an event, or by SIGTERM or SIGINT, which
+let current work finish; a second signal cancels it.
+
+Exit codes: 0 all work was finished; 1 failure, or workers that did not end;
+5 the server was killed, its work cancelled.`,
+	}
+	fleet := addFleetFlags(cmd)
+	name := cmd.Flags().String("name", "", "the server's unique name (default host:pid)")
+	labels := cmd.Flags().StringToString("label", nil, "a label as KEY=VALUE (repeatable)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := fleet.validate(); err != nil {
+			return err
+		}
+		ctx := a.logger(&a.level).WithContext(cmd.Context())
+		s, err := a.connectForever(ctx, a.uri)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		srv, err := a.openServer(ctx, s, fleet, event.Identity{Name: *name, Labels: *labels}, &a.level)
+		if err != nil {
+			return err
+		}
+		return a.runServer(ctx, srv)
+	}
+	return cmd
+}
+
+func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.Identity, level *subscribers.Level) (*server.Server, error) {
+	shutdown := f.shutdownTimeout
+	if shutdown == 0 {
+		shutdown = -1 // without limit
+	}
+	return server.Open(ctx, s.db, demo.Source(demo.Config{}), server.Config{
+		Bus:     event.Config{Identity: id},
+		Pool:    worker.Config{Workers: f.workers},
+		Version: versionText(), Heartbeat: f.heartbeat, ShutdownTimeout: shutdown, Logger: level,
+	})
+}
+
+// runServer runs a server; the second signal kills it.
+func (a *app) runServer(ctx context.Context, srv *server.Server) error {
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-a.Hurry:
+			zerolog.Ctx(ctx).Warn().Msg("second signal: cancelling the current work")
+			srv.Kill(subscribers.DefaultKillWait)
+		case <-done:
+		}
+	}()
+	err := srv.Run(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, server.ErrKilled):
+		return &codeError{code: exitKilled, err: err}
+	}
+	return &codeError{code: exitFailure, err: err}
+}

@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetcast/fleetcast/server"
+)
+
+const completionTimeout = 2 * time.Second
+
+func (a *app) serversCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "servers", Args: noArgs,
+		Short: "Show the registry: state, workers, heartbeat and lag of each server",
+	}
+	watch := cmd.Flags().BoolP("watch", "w", false, "show it anew until interrupted")
+	interval := cmd.Flags().Duration("interval", time.Second, "time between two views with --watch")
+	stuckAfter := cmd.Flags().Duration("stuck-after", 10*time.Minute, "a worker busy for longer shows as stuck, 0 = never")
+	showWorkers := cmd.Flags().Bool("workers", false, "list each server's workers below it")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *interval <= 0 {
+			return usageError("--interval %s: a positive duration such as 1s", *interval)
+		}
+		ctx := cmd.Context()
+		s, err := a.connect(ctx)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		view := &serversView{app: a, registry: server.NewRegistry(s.db), stuckAfter: *stuckAfter, workers: *showWorkers}
+		if !*watch {
+			return view.show(ctx)
+		}
+		return view.watch(ctx, *interval)
+	}
+	cmd.AddCommand(a.purgeCommand())
+	return cmd
+}
+
+func (a *app) purgeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "purge", Args: noArgs, Short: "Remove lost servers from the registry",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			purged, err := server.NewRegistry(s.db).Purge(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.output != "text" {
+				return printAll(a, toServerOutputs(purged, 0))
+			}
+			for _, e := range purged {
+				a.printf("%s  %s  last heard of %s ago\n", e.Name, e.ID.Hex(), short(e.Age))
+			}
+			a.say("%s purged\n", plural(len(purged), "lost server"))
+			return nil
+		},
+	}
+}
+
+func toServerOutputs(entries []server.Entry, stuckAfter time.Duration) []serverOutput {
+	out := make([]serverOutput, 0, len(entries))
+	for _, e := range entries {
+		out = append(out, toServerOutput(e, stuckAfter))
+	}
+	return out
+}
+
+type serversView struct {
+	app        *app
+	registry   *server.Registry
+	stuckAfter time.Duration
+	workers    bool
+}
+
+// watch shows the registry until ctx ends, through failures of the database.
+func (v *serversView) watch(ctx context.Context, interval time.Duration) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if v.app.output == "text" && isTerminal(v.app.Stdout) {
+			v.app.printf("\x1b[H\x1b[2J")
+		}
+		if err := v.show(ctx); err != nil && ctx.Err() == nil {
+			v.app.say("%s: %v\n", time.Now().Format(time.TimeOnly), err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (v *serversView) show(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, v.app.timeout)
+	defer cancel()
+	entries, err := v.registry.List(ctx)
+	if err != nil {
+		return err
+	}
+	out := toServerOutputs(entries, v.stuckAfter)
+	if v.app.output != "text" {
+		return printAll(v.app, out)
+	}
+	if len(out) == 0 {
+		v.app.say("the registry is empty: no server has joined this database\n")
+		return nil
+	}
+	return v.table(v.app.Stdout, out)
+}
+
+func (v *serversView) table(w io.Writer, servers []serverOutput) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fprintf(tab, "NAME\tID\tSTATE\tBUSY\tBEAT\tLAG\tGAPS\tVERSION\tLABELS\n")
+	for _, s := range servers {
+		fprintf(tab, "%s\t%s\t%s\t%s\t%s ago\t%s\t%d\t%s\t%s\n", s.Name, s.ID, stateOf(s), busyOf(s),
+			short(milliseconds(s.Heartbeat.AgeMS)), short(milliseconds(s.Heartbeat.LagMS)),
+			s.Heartbeat.Gaps, s.Version, strings.Join(labelList(s.Labels), " "))
+		if !v.workers {
+			continue
+		}
+		for _, w := range s.Workers {
+			fprintf(tab, "  worker %d\t\t%s\t\t%s\t\t\t\t\n", w.ID, w.State, workOf(s, w))
+		}
+	}
+	return tab.Flush()
+}
+
+func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// stateOf is a server's state in a few words, the worst first.
+func stateOf(s serverOutput) string {
+	words := []string{string(s.Lifecycle)}
+	if s.Paused {
+		words = append(words, "paused")
+	}
+	if s.Lost {
+		words = append([]string{"LOST"}, words...)
+	}
+	if s.Deaf {
+		words = append([]string{"DEAF"}, words...)
+	}
+	return strings.Join(words, ",")
+}
+
+func busyOf(s serverOutput) string {
+	busy, stuck := 0, 0
+	for _, w := range s.Workers {
+		if w.BusySince != nil {
+			busy++
+		}
+		if w.Stuck {
+			stuck++
+		}
+	}
+	text := fmt.Sprintf("%d/%d", busy, len(s.Workers))
+	if stuck > 0 {
+		text += fmt.Sprintf(" (%d STUCK)", stuck)
+	}
+	return text
+}
+
+func workOf(s serverOutput, w workerOutput) string {
+	if w.BusySince == nil {
+		return ""
+	}
+	now := s.Heartbeat.At.Add(milliseconds(s.Heartbeat.AgeMS))
+	return fmt.Sprintf("%s %s for %s", w.Kind, w.WorkID, short(now.Sub(*w.BusySince)))
+}

@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/server"
+)
+
+// targetFlags are the flags that say who is meant, the same on every command.
+type targetFlags struct {
+	serverIDs []string
+	names     []string
+	hosts     []string
+	pids      []int
+	workerIDs []int
+	labels    []string
+	limit     string
+	dryRun    bool
+}
+
+func (a *app) addTargetFlags(cmd *cobra.Command) *targetFlags {
+	t := &targetFlags{}
+	f := cmd.Flags()
+	f.StringSliceVar(&t.serverIDs, "server-id", nil, "only the server with this id (repeatable)")
+	f.StringSliceVar(&t.names, "server", nil, "only servers with this name, or matching this pattern such as 'web-*' (repeatable)")
+	f.StringSliceVar(&t.hosts, "host", nil, "only servers on this host, or matching this pattern (repeatable)")
+	f.IntSliceVar(&t.pids, "pid", nil, "only the process with this pid (repeatable)")
+	f.IntSliceVar(&t.workerIDs, "worker-id", nil, "only the worker with this number (repeatable)")
+	f.StringSliceVar(&t.labels, "label", nil, "only servers with this label, as KEY=VALUE; the value may be a pattern (repeatable: all must match)")
+	f.StringVar(&t.limit, "limit", "", "at most N, or N%, of the matching servers, first by name")
+	f.BoolVar(&t.dryRun, "dry-run", false, "show who would match and publish nothing")
+	_ = cmd.RegisterFlagCompletionFunc("server", a.completeServers(func(e server.Entry) (string, string) {
+		return e.Name, string(e.Lifecycle) + " on " + e.Host
+	}))
+	_ = cmd.RegisterFlagCompletionFunc("server-id", a.completeServers(func(e server.Entry) (string, string) {
+		return e.ID.Hex(), e.Name
+	}))
+	_ = cmd.RegisterFlagCompletionFunc("host", a.completeServers(func(e server.Entry) (string, string) {
+		return e.Host, ""
+	}))
+	return t
+}
+
+// target parses the flags.
+func (t *targetFlags) target() (event.Target, error) {
+	target := event.Target{Names: t.names, Hosts: t.hosts, PIDs: t.pids, WorkerIDs: t.workerIDs}
+	for _, text := range t.serverIDs {
+		id, err := bson.ObjectIDFromHex(text)
+		if err != nil {
+			return target, usageError("--server-id %q: an id has 24 hexadecimal digits; `fleetcast servers` shows them", text)
+		}
+		target.ServerIDs = append(target.ServerIDs, id)
+	}
+	for _, text := range t.labels {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return target, usageError("--label %q: write it as KEY=VALUE", text)
+		}
+		if target.Labels == nil {
+			target.Labels = map[string]string{}
+		}
+		target.Labels[key] = value
+	}
+	if err := target.Validate(); err != nil {
+		return target, usageError("%w", err)
+	}
+	return target, nil
+}
+
+// count returns how many of n servers the limit allows; a percentage is rounded
+// up, so that some server is always tried.
+func (t *targetFlags) count(n int) (int, error) {
+	if t.limit == "" {
+		return n, nil
+	}
+	text, percent := strings.CutSuffix(t.limit, "%")
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || (percent && limit > 100) {
+		return 0, usageError("--limit %q: write it as a number of servers such as 3, or as a percentage such as 25%%", t.limit)
+	}
+	if percent {
+		limit = (n*limit + 99) / 100
+	}
+	return min(n, limit), nil
+}
+
+// narrow applies the limit: the event is then for those servers alone.
+func (t *targetFlags) narrow(e *event.Event, members []event.Member) ([]event.Member, error) {
+	n, err := t.count(len(members))
+	if err != nil || n == len(members) {
+		return members, err
+	}
+	e.Target.ServerIDs = nil
+	for _, m := range members[:n] {
+		e.Target.ServerIDs = append(e.Target.ServerIDs, m.ServerID)
+	}
+	return members[:n], nil
+}
+
+// describe says in words who is meant.
+func describe(t event.Target) string {
+	var parts []string
+	add := func(what string, values ...string) {
+		if len(values) > 0 {
+			parts = append(parts, what+" "+strings.Join(values, ","))
+		}
+	}
+	for _, id := range t.ServerIDs {
+		add("server-id", id.Hex())
+	}
+	add("server", t.Names...)
+	add("host", t.Hosts...)
+	add("pid", numbers(t.PIDs)...)
+	add("worker", numbers(t.WorkerIDs)...)
+	for _, label := range labelList(t.Labels) {
+		add("label", label)
+	}
+	if len(parts) == 0 {
+		return "everybody"
+	}
+	return strings.Join(parts, " ")
+}
+
+func numbers(values []int) []string {
+	var texts []string
+	for _, v := range values {
+		texts = append(texts, strconv.Itoa(v))
+	}
+	return texts
+}
+
+// completeServers completes a flag by what the living servers have.
+func (a *app) completeServers(word func(server.Entry) (value, hint string)) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		var words []string
+		for _, e := range a.registryForCompletion(cmd) {
+			value, hint := word(e)
+			if strings.HasPrefix(value, prefix) && !e.Lost() {
+				words = append(words, fmt.Sprintf("%s\t%s", value, hint))
+			}
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// registryForCompletion is quick and silent: nobody waits long for a Tab.
+func (a *app) registryForCompletion(cmd *cobra.Command) []server.Entry {
+	if err := a.prepare(cmd); err != nil {
+		return nil
+	}
+	a.timeout = min(a.timeout, completionTimeout)
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	defer cancel()
+	s, err := a.connect(ctx)
+	if err != nil {
+		return nil
+	}
+	defer s.close()
+	entries, err := server.NewRegistry(s.db).List(ctx)
+	if err != nil {
+		return nil
+	}
+	return entries
+}
