@@ -46,30 +46,53 @@ func docsOf(array bsoncore.Value) []bsoncore.Document {
 	return docs
 }
 
+// create makes a collection. That it is there already is a success when it was
+// created alike, as in MongoDB since 7.0.
 func (s *session) create(r *request) (bsoncore.Document, error) {
 	if err := validName(r); err != nil {
 		return nil, err
 	}
 	s.store.writes.Lock()
 	defer s.store.writes.Unlock()
+	if wanted, _ := lookup(r.body, "capped"); truthy(wanted) {
+		return s.createCapped(r)
+	}
 	if s.capped(r) != nil {
-		return nil, refuse(codeNamespaceExists, "Collection already exists. NS: %s", r.namespace())
+		return nil, alreadyExists(r)
 	}
-	if wanted, _ := lookup(r.body, "capped"); !truthy(wanted) {
-		return s.backend.send(r)
+	reply, err := s.backend.send(r)
+	if e := asCommandError(err); err != nil && e.code == codeNamespaceExists && newArgs(r.body).done() == nil {
+		return okReply(), nil // with no options, as before
 	}
+	return reply, err
+}
+
+func alreadyExists(r *request) error {
+	return refuse(codeNamespaceExists, "Collection already exists with different options. NS: %s", r.namespace())
+}
+
+func (s *session) createCapped(r *request) (bsoncore.Document, error) {
 	opts, err := createOptions(r)
 	if err != nil {
 		return nil, err
+	}
+	if coll := s.capped(r); coll != nil {
+		if old := coll.state().opts; old.Size != opts.Size || old.Max != opts.Max {
+			return nil, alreadyExists(r)
+		}
+		return okReply(), nil
 	}
 	exists, err := s.exists(r.db(), r.collection())
 	if err != nil {
 		return nil, err
 	}
 	if exists {
-		return nil, refuse(codeNamespaceExists, "Collection already exists. NS: %s", r.namespace())
+		return nil, alreadyExists(r)
 	}
-	return okReply(), s.store.catalog.create(opts)
+	if err := s.store.catalog.create(opts); err != nil {
+		return nil, err
+	}
+	return okReply(), nil
 }
 
 // createOptions reads what a capped collection shall be like.
@@ -102,8 +125,7 @@ func (s *session) drop(r *request) (bsoncore.Document, error) {
 	defer s.store.writes.Unlock()
 	if coll := s.capped(r); coll != nil {
 		n := len(coll.indexes())
-		return okReply(bson.E{Key: "nIndexesWas", Value: int32(n)}, bson.E{Key: "ns", Value: r.namespace()}),
-			s.store.catalog.drop(coll)
+		return okReply(bson.E{Key: "nIndexesWas", Value: int32(n)}, bson.E{Key: "ns", Value: r.namespace()}), s.store.catalog.drop(coll)
 	}
 	reply, err := s.backend.send(r)
 	if err != nil {

@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"time"
+
 	"errors"
 	"strings"
 
@@ -239,33 +241,31 @@ func stampCurrentDate(change bsoncore.Document, c *clock) (bsoncore.Document, er
 	if !ok {
 		return change, nil
 	}
-	left, set := bsoncore.NewDocumentBuilder(), bsoncore.NewDocumentBuilder()
+	set := bsoncore.NewDocumentBuilder()
 	if v, ok := lookup(change, "$set"); ok {
 		for _, e := range elements(v.Data) {
 			set.AppendValue(e.Key(), e.Value())
 		}
 	}
-	stamps := 0
 	for _, e := range elements(dates) {
-		if kind, _ := lookup(e.Value().Data, "$type"); e.Value().Type != bsoncore.TypeEmbeddedDocument || text(kind) != "timestamp" {
-			left.AppendValue(e.Key(), e.Value())
-			continue
+		kind := "date"
+		if v, ok := lookup(e.Value().Data, "$type"); ok && e.Value().Type == bsoncore.TypeEmbeddedDocument {
+			kind = text(v)
 		}
-		now, err := c.next()
-		if err != nil {
-			return nil, err
+		switch kind {
+		case "date": // FerretDB refuses dotted names here
+			set.AppendDateTime(e.Key(), time.Now().UnixMilli())
+		case "timestamp":
+			now, err := c.next()
+			if err != nil {
+				return nil, err
+			}
+			set.AppendTimestamp(e.Key(), now.T, now.I)
+		default:
+			return nil, refuse(codeBadValue, "The '$type' string field is required to be 'date' or 'timestamp': %s", kind)
 		}
-		set.AppendTimestamp(e.Key(), now.T, now.I)
-		stamps++
 	}
-	if stamps == 0 {
-		return change, nil
-	}
-	if rest := left.Build(); len(elements(rest)) > 0 {
-		change = with(change, "$currentDate", bsoncore.Value{Type: bsoncore.TypeEmbeddedDocument, Data: rest})
-	} else {
-		change = without(change, "$currentDate")
-	}
+	change = without(change, "$currentDate")
 	return with(change, "$set", bsoncore.Value{Type: bsoncore.TypeEmbeddedDocument, Data: set.Build()}), nil
 }
 
