@@ -113,8 +113,37 @@ func (s *session) insertOrdinary(r *request, docs []bsoncore.Document, ordered b
 	forward := newRequest(r.db(), bson.D{{Key: "insert", Value: r.collection()}, {Key: "ordered", Value: ordered}})
 	forward.series = []series{{"documents", stamped}}
 	reply, err := s.backend.send(forward)
-	return reply, false, err
+	if err != nil {
+		return nil, false, err
+	}
+	var result writeReply
+	if err := bson.Unmarshal(reply, &result); err != nil {
+		return nil, false, err
+	}
+	w := results{n: result.N}
+	for _, e := range result.Errors {
+		w.failed(e.Index, s.translate(r, stamped[e.Index], e.error()))
+	}
+	return w.reply(), false, nil
 }
+
+// writeReply is FerretDB's answer to inserts and updates.
+type writeReply struct {
+	N        int64 `bson:"n"`
+	Modified int64 `bson:"nModified"`
+	Upserted []struct {
+		ID bson.RawValue `bson:"_id"`
+	} `bson:"upserted"`
+	Errors []writeFault `bson:"writeErrors"`
+}
+
+type writeFault struct {
+	Index   int    `bson:"index"`
+	Code    int32  `bson:"code"`
+	Message string `bson:"errmsg"`
+}
+
+func (f writeFault) error() error { return refuse(code(f.Code), "%s", f.Message) }
 
 // update carries out the updates one by one: FerretDB would end the command at
 // the first conflict, and not say at which.
@@ -150,19 +179,9 @@ func (s *session) updateOne(r *request, update bsoncore.Document, index int, w *
 	forward.series = []series{{"updates", []bsoncore.Document{update}}}
 	reply, err := s.backend.send(forward)
 	if err != nil {
-		return err
+		return s.translate(r, nil, err)
 	}
-	var result struct {
-		N        int64 `bson:"n"`
-		Modified int64 `bson:"nModified"`
-		Upserted []struct {
-			ID bson.RawValue `bson:"_id"`
-		} `bson:"upserted"`
-		Errors []struct {
-			Code    int32  `bson:"code"`
-			Message string `bson:"errmsg"`
-		} `bson:"writeErrors"`
-	}
+	var result writeReply
 	if err := bson.Unmarshal(reply, &result); err != nil {
 		return err
 	}
@@ -172,7 +191,7 @@ func (s *session) updateOne(r *request, update bsoncore.Document, index int, w *
 		w.upserted = append(w.upserted, bson.D{{Key: "index", Value: int32(index)}, {Key: "_id", Value: u.ID}})
 	}
 	for _, e := range result.Errors {
-		return translate(r, code(e.Code), e.Message)
+		return s.translate(r, nil, e.error())
 	}
 	return nil
 }
@@ -204,7 +223,7 @@ func (s *session) findAndModify(r *request) (bsoncore.Document, error) {
 	forward.body = without(forward.body, "fields")
 	reply, err := s.backend.send(&forward)
 	if err != nil {
-		return nil, err
+		return nil, s.translate(r, nil, err)
 	}
 	v, _ := lookup(reply, "value")
 	if d, ok := v.DocumentOK(); ok {

@@ -11,6 +11,9 @@ var (
 	// ErrMark is returned by Decode for a document by which a listener marked
 	// its position: it is no event.
 	ErrMark = errors.New("the document is a position mark, not an event")
+	// ErrInvalid is returned by Publish, Call and Match for an event that cannot
+	// be published as it is.
+	ErrInvalid = errors.New("invalid event")
 	// ErrRunning is returned by Run when the Bus is already running or has run.
 	ErrRunning = errors.New("the bus runs already, or has run: open another")
 	// ErrNoDirectory is returned by Call and Match on a Bus without a Directory.

@@ -82,6 +82,9 @@ func encodeParameters(parameters any) (bson.Raw, error) {
 	case nil, None, *None:
 		return nil, nil
 	case bson.Raw:
+		if len(p) == 0 {
+			return nil, nil
+		}
 		return p, p.Validate()
 	}
 	raw, err := bson.Marshal(parameters)
@@ -163,7 +166,7 @@ func (e Event) validate(maxParameters int) error {
 			"store large data elsewhere and send a reference to it", size, limit))
 	}
 	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("invalid event: %w", err)
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return nil
 }

@@ -76,10 +76,10 @@ func (l *cappedLog) Read(ctx context.Context, from Position, r Reader) error {
 		if t.progress {
 			delays.reset()
 		}
-		r.State(StateConnecting, t.pos, err)
-		if errors.Is(err, errDeadCursor) { // a mark keeps the next one open
+		if errors.Is(err, errDeadCursor) { // that is no failure; a mark keeps the next one open
 			_, err = t.log.Mark(ctx)
 		}
+		r.State(StateConnecting, t.pos, err)
 		if err != nil && !delays.wait(ctx) {
 			return nil
 		}

@@ -87,13 +87,12 @@ func (b *beater) run(ctx context.Context) {
 }
 
 // attempt writes the entry once, and logs when that begins and ceases to fail.
+// The end of ctx does not interrupt it: a write that was given up here could
+// still be carried out by the database, after the server has left the registry.
 func (b *beater) attempt(ctx context.Context, write func(context.Context, Entry) error) error {
-	bounded, cancel := context.WithTimeout(ctx, beatTimeout)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTimeout)
 	defer cancel()
 	err := write(bounded, b.server.entry())
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	if failing := err != nil; failing != b.failing {
 		b.failing = failing
 		if failing {

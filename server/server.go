@@ -216,8 +216,7 @@ func (s *Server) join(ctx context.Context) bool {
 	if !s.beats.register(ctx) {
 		return false
 	}
-	zerolog.Ctx(ctx).Info().Str("server_id", s.bus.Identity().ServerID.Hex()).
-		Int("workers", len(s.workers())).Msg("server running")
+	zerolog.Ctx(ctx).Info().Str("server_id", s.bus.Identity().ServerID.Hex()).Msg("server running")
 	return true
 }
 

@@ -99,7 +99,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitOK
 	case errors.As(err, &coded):
 		return coded.code
-	case errors.As(err, &unknown):
+	case errors.As(err, &unknown), errors.Is(err, event.ErrInvalid):
 		return exitUsage
 	case ctx.Err() != nil:
 		return exitInterrupted
@@ -179,6 +179,9 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	}
 	return nil
 }
+
+// Without this, zerolog's timestamps end at the second.
+func init() { zerolog.TimeFieldFormat = time.RFC3339Nano }
 
 // logger returns a logger on stderr that follows the level.
 func (a *app) logger(level *subscribers.Level) zerolog.Logger {

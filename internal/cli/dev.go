@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"syscall"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -23,7 +25,11 @@ func addStoreFlags(cmd *cobra.Command) *storeFlags {
 }
 
 func (f *storeFlags) open(ctx context.Context) (*embedded.Store, error) {
-	return embedded.Open(ctx, embedded.Config{Addr: f.addr, Dir: f.dir})
+	st, err := embedded.Open(ctx, embedded.Config{Addr: f.addr, Dir: f.dir})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%w; --store-addr names another address", err)
+	}
+	return st, err
 }
 
 func (a *app) storeCommand() *cobra.Command {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -80,7 +81,7 @@ func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.
 	if shutdown == 0 {
 		shutdown = -1 // without limit
 	}
-	return server.Open(ctx, s.db, demo.Source(demo.Config{}), server.Config{
+	return server.Open(ctx, s.db, demo.Source(demo.Config{Seed: rand.Uint64()}), server.Config{
 		Bus:     event.Config{Identity: id},
 		Pool:    worker.Config{Workers: f.workers},
 		Version: versionText(), Heartbeat: f.heartbeat, ShutdownTimeout: shutdown, Logger: level,
