@@ -87,8 +87,7 @@ func (c *capped) insert(doc bsoncore.Document) error {
 	id, _ := lookup(doc, "_id")
 	key := idKey(id)
 	if _, ok := c.ids[key]; ok {
-		return &commandError{code: codeDuplicateKey, keys: field("_id", id),
-			message: "E11000 duplicate key error collection: " + c.namespace() + " index: _id_ dup key: { _id: " + id.String() + " }"}
+		return duplicate(c.namespace(), "_id_", field("_id", id))
 	}
 	if c.file != nil {
 		if err := c.file.append(doc); err != nil {

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -108,18 +107,13 @@ func (b *backend) send(req *request) (bsoncore.Document, error) {
 	if err := bson.Unmarshal(reply, &fault); err != nil {
 		return nil, fmt.Errorf("read FerretDB's error: %w", err)
 	}
-	return nil, translate(req, code(fault.Code), fault.Message)
-}
-
-// translate mends errors that FerretDB reports differently from MongoDB.
-func translate(req *request, c code, message string) error {
-	if c == codeInternal && strings.Contains(message, "UNIQUE constraint failed") {
-		return refuse(codeDuplicateKey, "E11000 duplicate key error collection: %s.%s: %s", req.db(), req.collection(), message)
-	}
-	return refuse(c, "%s", message)
+	return nil, refuse(code(fault.Code), "%s", fault.Message)
 }
 
 func (b *backend) exchange(req *request) (bsoncore.Document, error) {
+	if err := req.suits(); err != nil {
+		return nil, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.conn == nil {
@@ -158,12 +152,49 @@ func (b *backend) close() {
 	}
 }
 
-// forwardable is the command without what concerns clusters and sessions.
+// suits refuses the types over which FerretDB would end the connection.
+func (r *request) suits() error {
+	docs := []bsoncore.Document{r.body}
+	for _, s := range r.series {
+		docs = append(docs, s.docs...)
+	}
+	for _, d := range docs {
+		if t := foreign(d); t != 0 {
+			return unsupported("values of type %v in an ordinary collection", t)
+		}
+	}
+	return nil
+}
+
+// foreign finds a type in a document that FerretDB does not know.
+func foreign(d bsoncore.Document) bsoncore.Type {
+	for rest := d[4 : len(d)-1]; len(rest) > 0; {
+		elem, after, ok := bsoncore.ReadElement(rest)
+		if !ok {
+			break
+		}
+		rest = after
+		switch t := bsoncore.Type(elem[0]); t {
+		case bsoncore.TypeEmbeddedDocument, bsoncore.TypeArray:
+			if in := foreign(elem.Value().Data); in != 0 {
+				return in
+			}
+		case bsoncore.TypeUndefined, bsoncore.TypeDBPointer, bsoncore.TypeJavaScript, bsoncore.TypeSymbol,
+			bsoncore.TypeCodeWithScope, bsoncore.TypeDecimal128, bsoncore.TypeMinKey, bsoncore.TypeMaxKey:
+			return t
+		}
+	}
+	return 0
+}
+
+// forwardable is the command without what concerns clusters and sessions, and
+// what FerretDB knows for some commands only.
 func forwardable(body bsoncore.Document) bsoncore.Document {
 	at, out := bsoncore.AppendDocumentStart(make([]byte, 0, len(body)))
 	for _, e := range elements(body) {
 		switch e.Key() {
-		case "lsid", "$clusterTime", "txnNumber", "readConcern", "writeConcern", "$readPreference":
+		case "lsid", "$clusterTime", "txnNumber", "readConcern", "writeConcern", "$readPreference",
+			"maxTimeMS", "comment", "apiVersion", "apiStrict", "apiDeprecationErrors":
 		default:
 			out = append(out, e...)
 		}

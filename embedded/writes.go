@@ -122,7 +122,11 @@ func (s *session) insertOrdinary(r *request, docs []bsoncore.Document, ordered b
 	}
 	w := results{n: result.N}
 	for _, e := range result.Errors {
-		w.failed(e.Index, s.translate(r, stamped[e.Index], e.error()))
+		var doc bsoncore.Document
+		if e.Index >= 0 && e.Index < len(stamped) {
+			doc = stamped[e.Index]
+		}
+		w.failed(e.Index, s.translate(r, doc, e.error()))
 	}
 	return w.reply(), false, nil
 }
