@@ -70,7 +70,10 @@ func (s *session) serve(ctx context.Context) {
 		defer close(requests)
 		s.listen(ctx, requests)
 	})
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Now().Add(lastWords)) })
+	stop := context.AfterFunc(ctx, func() {
+		_ = s.conn.SetReadDeadline(time.Now())
+		_ = s.conn.SetWriteDeadline(time.Now().Add(lastWords))
+	})
 	for r := range requests {
 		if !s.answer(r) {
 			break

@@ -41,7 +41,11 @@ func connect(t testing.TB, st *Store) *mongo.Client {
 	t.Helper()
 	client, err := mongo.Connect(options.Client().ApplyURI(st.URI()).SetServerSelectionTimeout(5 * time.Second))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
+	t.Cleanup(func() { // it wants to tell the store, which may have stopped
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		defer cancel()
+		_ = client.Disconnect(ctx)
+	})
 	return client
 }
 
