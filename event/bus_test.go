@@ -367,7 +367,7 @@ func TestLateEventsAreRefused(t *testing.T) {
 
 func TestSlowAndFailingSubscribersHarmNobody(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fleet) {
-		slow := &recorder{do: func(ctx context.Context, _ parameters) (string, error) {
+		slow := &recorder{do: func(context.Context, parameters) (string, error) {
 			time.Sleep(time.Second)
 			return "", nil
 		}}

@@ -143,11 +143,10 @@ func (l *cappedLog) Mark(ctx context.Context) (Position, error) {
 	if err := l.Append(ctx, doc); err != nil {
 		return Position{}, err
 	}
-	raw, err := l.coll.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Raw()
+	k, ok, err := l.find(ctx, id)
 	if err != nil {
 		return Position{}, fmt.Errorf("read back the position mark in %s: %w", l.coll.Name(), err)
 	}
-	k, ok := keyOf(raw)
 	if !ok {
 		return Position{}, fmt.Errorf("the store did not stamp the position mark in %s: "+
 			"fleetcast needs MongoDB 4.4 or later, or its own embedded store", l.coll.Name())
@@ -174,8 +173,17 @@ func StoreTime(ctx context.Context, db *mongo.Database) (time.Time, error) {
 // newest returns the key of the document inserted last; ok is false when the
 // collection is empty or that document is malformed.
 func (l *cappedLog) newest(ctx context.Context) (k key, ok bool, err error) {
-	opts := options.FindOne().SetSort(bson.D{{Key: "$natural", Value: -1}})
-	raw, err := l.coll.FindOne(ctx, bson.D{}, opts).Raw()
+	return l.first(ctx, bson.D{}, options.FindOne().SetSort(bson.D{{Key: "$natural", Value: -1}}))
+}
+
+// find returns the key of the document with this id; ok is false when there is
+// none.
+func (l *cappedLog) find(ctx context.Context, id bson.ObjectID) (k key, ok bool, err error) {
+	return l.first(ctx, bson.D{{Key: "_id", Value: id}}, options.FindOne())
+}
+
+func (l *cappedLog) first(ctx context.Context, filter bson.D, opts *options.FindOneOptionsBuilder) (k key, ok bool, err error) {
+	raw, err := l.coll.FindOne(ctx, filter, opts).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return key{}, false, nil
 	}
@@ -183,15 +191,6 @@ func (l *cappedLog) newest(ctx context.Context) (k key, ok bool, err error) {
 		k, ok = keyOf(raw)
 	}
 	return k, ok, err
-}
-
-func (l *cappedLog) has(ctx context.Context, id bson.ObjectID) (bool, error) {
-	opts := options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})
-	err := l.coll.FindOne(ctx, bson.D{{Key: "_id", Value: id}}, opts).Err()
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // tail opens a tailable cursor from since on; the zero since means from the

@@ -144,7 +144,7 @@ func (h *header) event() (Event, error) {
 		ID: h.id, Time: h.time, Name: string(h.name), Action: string(h.action),
 		Parameters: h.params, ExpiresAt: h.expires, Reply: h.reply,
 	}
-	ok := true
+	var ok bool
 	if h.target != nil {
 		if e.Target, ok = decodeTarget(h.target); !ok {
 			return Event{}, malformedTarget("an unknown kind, or a value of a wrong type")

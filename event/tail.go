@@ -136,7 +136,7 @@ func (t *tail) open(ctx context.Context) (*mongo.Cursor, error) {
 	t.filtered = !since.IsZero()
 	t.passed, t.gap = t.pos.ID.IsZero(), false
 	if !t.passed {
-		there, err := t.log.has(ctx, t.pos.ID)
+		_, there, err := t.log.find(ctx, t.pos.ID)
 		if err != nil {
 			closeCursor(ctx, cursor)
 			return nil, err
@@ -150,18 +150,32 @@ func (t *tail) open(ctx context.Context) (*mongo.Cursor, error) {
 // read already; without it, the whole collection goes by. It would hide new
 // events if the store's clock has been set back.
 func (t *tail) since(ctx context.Context) (bson.Timestamp, error) {
-	if t.newest <= tailWindow {
-		return bson.Timestamp{}, nil
+	since, err := t.shortCut(ctx)
+	if err != nil || since.IsZero() {
+		return since, err
 	}
-	since := bson.Timestamp{T: t.newest - tailWindow}
 	last, ok, err := t.log.newest(ctx)
-	if err != nil {
-		return bson.Timestamp{}, err
-	}
 	if ok && last.pos.Time.Before(since) {
 		return bson.Timestamp{}, nil
 	}
-	return since, nil
+	return since, err
+}
+
+// shortCut reaches back over tailWindow, except at a mark or a moment: what was
+// published after a mark was made has a later timestamp.
+func (t *tail) shortCut(ctx context.Context) (bson.Timestamp, error) {
+	if t.pos == t.start {
+		if t.pos.ID.IsZero() {
+			return t.pos.Time, nil
+		}
+		if k, ok, err := t.log.find(ctx, t.pos.ID); err != nil || ok && k.mark {
+			return t.pos.Time, err
+		}
+	}
+	if t.newest <= tailWindow {
+		return bson.Timestamp{}, nil
+	}
+	return bson.Timestamp{T: t.newest - tailWindow}, nil
 }
 
 // next advances the cursor; it waits for the store only when nothing is left of

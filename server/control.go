@@ -82,17 +82,17 @@ func (c *control) Stop(ctx context.Context, timeout *time.Duration) (subscribers
 	}
 	c.log(ctx).Dur("timeout_ms", limit).Int("busy", c.state("").Busy).Msg("server stopping")
 	s.Stop(limit)
-	return c.ended(ctx)
+	return c.ended()
 }
 
 func (c *control) Kill(ctx context.Context, wait time.Duration) (subscribers.ServerState, error) {
 	c.log(ctx).Int("busy", c.state("").Busy).Msg("server killed")
 	c.server().Kill(wait)
-	return c.ended(ctx)
+	return c.ended()
 }
 
 // ended waits until all work has ended and the registry is left.
-func (c *control) ended(ctx context.Context) (subscribers.ServerState, error) {
+func (c *control) ended() (subscribers.ServerState, error) {
 	<-c.drained // always comes: a pool that was told to stop ends within its time-outs
 	state := c.state("")
 	if len(state.Abandoned) > 0 {

@@ -53,7 +53,6 @@ type Server struct {
 	pool     *worker.Pool // nil without a source
 	beats    *beater
 
-	changed chan struct{} // told of worker changes; see beater
 	drained chan struct{} // closed when all work has ended and the registry is left
 
 	mu        sync.Mutex

@@ -204,10 +204,9 @@ func (m *model) checkUnits(step string, workers []Status) {
 func (m *model) finish() {
 	m.Stop(10 * time.Second)
 	err := m.result()
-	var abandoned AbandonedError
+	abandoned := &AbandonedError{}
 	if err != nil {
-		require.IsType(m.t, &abandoned, err)
-		abandoned = *err.(*AbandonedError)
+		require.ErrorAs(m.t, err, &abandoned)
 	}
 	for _, w := range m.Workers() { // some may have gone since
 		require.Equal(m.t, Abandoned, w.State)

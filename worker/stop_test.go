@@ -111,8 +111,8 @@ func TestStopReturnsAtOnce(t *testing.T) {
 func TestUnitTakenDuringKillIsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told outcomes
-		source := SourceFunc(func(ctx context.Context, _ Filter) (Work, error) {
-			time.Sleep(time.Minute) // ignores ctx
+		source := SourceFunc(func(context.Context, Filter) (Work, error) {
+			time.Sleep(time.Minute) // ignores its context
 			return Work{Run: lasting(time.Hour), Report: told.report}, nil
 		})
 		r := run(t, source, Config{Workers: 1})

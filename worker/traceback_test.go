@@ -85,7 +85,7 @@ func hangs(t *testing.T) map[string]hang {
 			}
 		}, func() { awake.Store(true) }},
 		"running": {func() {
-			for !ran.Load() { //nolint:revive // it is meant to be busy
+			for !ran.Load() { // it is meant to be busy
 			}
 		}, func() { ran.Store(true) }},
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -148,8 +147,8 @@ func listenBare(ctx context.Context, db *mongo.Database, times chan<- int64) err
 func printTimes(out *bufio.Writer, times <-chan int64) {
 	for n := range times {
 		_, _ = fmt.Fprintln(out, n)
-		if len(times) == 0 && out.Flush() == io.ErrClosedPipe {
-			return
+		if len(times) == 0 && out.Flush() != nil {
+			return // the parent has gone
 		}
 	}
 }

@@ -83,9 +83,9 @@ func Run(ctx context.Context, p Process) int {
 	code := exitCode(ctx, err)
 	var coded *codeError
 	if err != nil && (!errors.As(err, &coded) || coded.err != nil) && code != exitInterrupted {
-		fmt.Fprintln(p.Stderr, "fleetcast: "+err.Error())
+		a.say("fleetcast: %v\n", err)
 		if code == exitUsage {
-			fmt.Fprintln(p.Stderr, "Try 'fleetcast --help' or 'fleetcast COMMAND --help'.")
+			a.say("Try 'fleetcast --help' or 'fleetcast COMMAND --help'.\n")
 		}
 	}
 	return code
