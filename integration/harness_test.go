@@ -5,11 +5,11 @@ package integration
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -171,10 +171,35 @@ func newEnv(t *testing.T) *env {
 		_ = db.Drop(ctx)
 		_ = client.Disconnect(ctx)
 	})
-	uri, err := url.Parse(storage)
-	require.NoError(t, err)
-	uri.Path = "/" + name
-	return &env{t: t, uri: uri.String(), db: db}
+	return &env{t: t, uri: withDatabase(storage, name), db: db}
+}
+
+// withDatabase names the database in a URI. A login stays one to the database
+// that the URI named before.
+func withDatabase(uri, name string) string {
+	scheme, rest, _ := strings.Cut(uri, "://")
+	rest, query, _ := strings.Cut(rest, "?")
+	hosts, login, _ := strings.Cut(rest, "/")
+	if strings.Contains(hosts, "@") && !strings.Contains(strings.ToLower(query), "authsource=") {
+		query = strings.Trim(query+"&authSource="+cmp.Or(login, "admin"), "&")
+	}
+	uri = scheme + "://" + hosts + "/" + name
+	if query != "" {
+		uri += "?" + query
+	}
+	return uri
+}
+
+func TestWithDatabase(t *testing.T) {
+	for uri, want := range map[string]string{
+		"mongodb://127.0.0.1:27017":             "mongodb://127.0.0.1:27017/x",
+		"mongodb://a:1,b:2/y?replicaSet=rs":     "mongodb://a:1,b:2/x?replicaSet=rs",
+		"mongodb://u:p@a/":                      "mongodb://u:p@a/x?authSource=admin",
+		"mongodb://u:p@a/y?tls=true":            "mongodb://u:p@a/x?tls=true&authSource=y",
+		"mongodb+srv://u:p@a/?authSource=other": "mongodb+srv://u:p@a/x?authSource=other",
+	} {
+		require.Equal(t, want, withDatabase(uri, "x"))
+	}
 }
 
 // start runs a command in the background; it is killed when the test ends.

@@ -22,14 +22,14 @@ type fleet struct {
 	latencies chan time.Duration
 }
 
-func startListeners(uri string, bare bool) (*fleet, error) {
+func startListeners(uri, database string, bare bool) (*fleet, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	f := &fleet{latencies: make(chan time.Duration, 1<<20)}
 	for range listeners {
-		cmd := exec.Command(self, "-listen", uri, fmt.Sprintf("-bare=%t", bare))
+		cmd := exec.Command(self, "-listen", uri, "-database", database, fmt.Sprintf("-bare=%t", bare))
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			return nil, err
@@ -75,13 +75,13 @@ func (f *fleet) end() {
 }
 
 // listenFor is the life of one listening process: until its parent ends it.
-func listenFor(uri string, bare bool) error {
+func listenFor(uri, database string, bare bool) error {
 	ctx := context.Background()
 	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	if err != nil {
 		return err
 	}
-	db := client.Database(databaseOf(uri))
+	db := client.Database(database)
 	out := bufio.NewWriter(os.Stdout)
 	times := make(chan int64, 1<<16)
 	go printTimes(out, times)
@@ -151,13 +151,4 @@ func printTimes(out *bufio.Writer, times <-chan int64) {
 			return // the parent has gone
 		}
 	}
-}
-
-func databaseOf(uri string) string {
-	for i := len(uri) - 1; i >= 0; i-- {
-		if uri[i] == '/' {
-			return uri[i+1:]
-		}
-	}
-	return ""
 }

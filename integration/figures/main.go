@@ -42,11 +42,12 @@ const (
 func main() {
 	binary := flag.String("binary", ".bin/fleetcast", "the built command")
 	listen := flag.String("listen", "", "be a listener on this URI (used by the program itself)")
+	database := flag.String("database", "", "the listener's database (used by the program itself)")
 	bare := flag.Bool("bare", false, "listen with the bare driver (used by the program itself)")
 	flag.Parse()
 	var err error
 	if *listen != "" {
-		err = listenFor(*listen, *bare)
+		err = listenFor(*listen, *database, *bare)
 	} else {
 		err = measure(*binary)
 	}
@@ -162,7 +163,7 @@ func measureEvents(uri string, bare bool) error {
 	if err := p.batches(ctx, warmEvents); err != nil {
 		return fmt.Errorf("fill the collection: %w", err)
 	}
-	fleet, err := startListeners(uri+"/"+db.Name(), bare)
+	fleet, err := startListeners(uri, db.Name(), bare)
 	if err != nil {
 		return err
 	}
