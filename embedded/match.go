@@ -1,8 +1,6 @@
 package embedded
 
 import (
-	"regexp"
-	"strconv"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
@@ -294,43 +292,6 @@ func wholeNumber(v bsoncore.Value) (int64, bool) {
 	return 0, false
 }
 
-func compileRegex(path []string, v bsoncore.Value, all bsoncore.Document) (predicate, error) {
-	pattern, flags, ok := v.RegexOK()
-	if !ok {
-		if pattern, ok = v.StringValueOK(); !ok {
-			return nil, refuse(codeBadValue, "$regex has to be a string")
-		}
-	}
-	if o, err := all.LookupErr("$options"); err == nil {
-		if flags, ok = o.StringValueOK(); !ok {
-			return nil, refuse(codeBadValue, "$options has to be a string")
-		}
-	}
-	t, err := matchesRegex(pattern, flags)
-	return anyValue(path, t), err
-}
-
-// matchesRegex accepts what Go's expressions have in common with MongoDB's.
-func matchesRegex(pattern, flags string) (test, error) {
-	if strings.Trim(flags, "ims") != "" {
-		return nil, refuse(codeBadValue, "regex options %q: only i, m and s are supported", flags)
-	}
-	expr := pattern
-	if flags != "" {
-		expr = "(?" + flags + ")" + pattern
-	}
-	re, err := regexp.Compile(expr)
-	if err != nil {
-		return nil, refuse(codeBadValue, "regular expression %q is invalid or not supported: %v", pattern, err)
-	}
-	return func(v bsoncore.Value, _ bool) bool {
-		if p, f, ok := v.RegexOK(); ok {
-			return p == pattern && f == flags
-		}
-		return bracket(v.Type) == 4 && re.Match(v.Data[4:len(v.Data)-1])
-	}, nil
-}
-
 func hasSize(n int64) test {
 	return func(v bsoncore.Value, _ bool) bool {
 		a, ok := v.ArrayOK()
@@ -404,85 +365,4 @@ func hasType(v bsoncore.Value) (test, error) {
 		}
 	}
 	return func(v bsoncore.Value, exists bool) bool { return exists && types[v.Type] }, nil
-}
-
-// anyValue applies t to the field's values: for an array to the elements and
-// to the whole.
-func anyValue(path []string, t test) predicate {
-	if t == nil {
-		return nil // the compilation has failed
-	}
-	each := func(v bsoncore.Value, exists bool) bool {
-		if a, ok := v.ArrayOK(); ok {
-			for _, e := range elements(bsoncore.Document(a)) {
-				if t(e.Value(), true) {
-					return true
-				}
-			}
-		}
-		return t(v, exists)
-	}
-	return wholeValue(path, each)
-}
-
-func wholeValue(path []string, t test) predicate {
-	return func(d bsoncore.Document) bool { return walk(d, path, t) }
-}
-
-// walk visits the values at the path, of which there are several when it leads
-// through arrays, until t is true.
-func walk(d bsoncore.Document, path []string, t test) bool {
-	v, exists := lookup(d, path[0])
-	if len(path) == 1 {
-		return t(v, exists)
-	}
-	return walkInto(v, path[1:], t)
-}
-
-func walkInto(v bsoncore.Value, path []string, t test) bool {
-	switch v.Type {
-	case bsoncore.TypeEmbeddedDocument:
-		return walk(v.Data, path, t)
-	case bsoncore.TypeArray:
-		return walkArray(v.Data, path, t)
-	}
-	return t(bsoncore.Value{}, false)
-}
-
-func walkArray(items bsoncore.Document, path []string, t test) bool {
-	if _, err := strconv.Atoi(path[0]); err == nil {
-		if v, ok := lookup(items, path[0]); ok {
-			if len(path) == 1 && t(v, true) || len(path) > 1 && walkInto(v, path[1:], t) {
-				return true
-			}
-		}
-	}
-	visited := false
-	for _, e := range elements(items) {
-		if d, ok := e.Value().DocumentOK(); ok {
-			if visited = true; walk(d, path, t) {
-				return true
-			}
-		}
-	}
-	return !visited && t(bsoncore.Value{}, false)
-}
-
-// lookup finds a field without allocating.
-func lookup(d bsoncore.Document, key string) (bsoncore.Value, bool) {
-	if len(d) < 5 {
-		return bsoncore.Value{}, false
-	}
-	rest := d[4 : len(d)-1]
-	for len(rest) > 0 {
-		elem, after, ok := bsoncore.ReadElement(rest)
-		if !ok {
-			break
-		}
-		if string(elem.KeyBytes()) == key {
-			return elem.Value(), true
-		}
-		rest = after
-	}
-	return bsoncore.Value{}, false
 }

@@ -77,7 +77,12 @@ func exchange(t testing.TB, st *Store, b []byte) *request {
 	conn, err := net.Dial("tcp", st.Addr())
 	require.NoError(t, err)
 	defer conn.Close()
-	_, err = conn.Write(b)
+	return exchangeOn(t, conn, b)
+}
+
+func exchangeOn(t testing.TB, conn net.Conn, b []byte) *request {
+	t.Helper()
+	_, err := conn.Write(b)
 	require.NoError(t, err)
 	reply, err := readRequest(bufio.NewReader(conn))
 	require.NoError(t, err)

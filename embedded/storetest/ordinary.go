@@ -166,6 +166,34 @@ var atomicityTests = []test{
 		}))
 		require.Len(f, seen, writers*eachWrites)
 	}},
+	{"reads go on while others write", func(f *fixture) {
+		coll := f.db.Collection("some")
+		var docs []any
+		for _, n := range to(200) {
+			docs = append(docs, bson.D{e("_id", n), e("n", 0)})
+		}
+		_, err := coll.InsertMany(f.ctx, docs)
+		require.NoError(f, err)
+		open, err := coll.Find(f.ctx, bson.D{}, options.Find().SetBatchSize(10))
+		require.NoError(f, err)
+		require.NoError(f, together(writers, func(i int) error {
+			for n := range eachWrites {
+				if i%2 == 0 {
+					if count, err := coll.CountDocuments(f.ctx, bson.D{}); err != nil || count != 200 {
+						return fmt.Errorf("%d documents: %w", count, err)
+					}
+					continue
+				}
+				if _, err := coll.UpdateOne(f.ctx, bson.D{e("_id", 1+n)}, bson.D{e("$inc", bson.D{e("n", 1)})}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		var all []bson.D
+		require.NoError(f, open.All(f.ctx, &all))
+		require.Len(f, all, 200)
+	}},
 	{"compare and set is won by one", func(f *fixture) {
 		coll := f.db.Collection("some")
 		_, err := coll.InsertOne(f.ctx, bson.D{e("_id", 1), e("n", 0)})

@@ -12,9 +12,31 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// await is how long a tail waits for documents in these tests, so that one
-// which is not woken shows: as a test that fails at its limit.
+// await is how long a tail waits for documents in most of these tests.
 const await = 10 * time.Second
+
+// getMore asks for more with all the patience there is: one that is not woken
+// fails at the test's limit, which a driver's cursor would not (it asks again).
+func (f *fixture) getMore(id int64) ([]int, error) {
+	var reply struct {
+		Cursor struct {
+			Batch []numberedDoc `bson:"nextBatch"`
+		} `bson:"cursor"`
+	}
+	command := bson.D{e("getMore", id), e("collection", "log"), e("maxTimeMS", 20*limit.Milliseconds())}
+	err := f.db.RunCommand(f.ctx, command).Decode(&reply)
+	return numbersOf(reply.Cursor.Batch), err
+}
+
+// waitingTail is a tail that has read all, and the collection.
+func (f *fixture) waitingTail() (*mongo.Collection, int64) {
+	f.Helper()
+	coll := f.capped(1<<20, 0)
+	f.numbered(coll, 1, 1)
+	cursor := f.tail(coll, bson.D{}, await)
+	require.Equal(f, 1, f.next(cursor))
+	return coll, cursor.ID()
+}
 
 // tail opens a tailable cursor that waits.
 func (f *fixture) tail(coll *mongo.Collection, filter any, wait time.Duration) *mongo.Cursor {
@@ -180,24 +202,28 @@ var tailTests = []test{
 		f.requireCode(tail(bson.D{e("$natural", -1)}), badValue)
 		require.NoError(f, tail(bson.D{e("$natural", 1)}))
 	}},
+	{"an insert wakes a waiting tail", func(f *fixture) {
+		coll, id := f.waitingTail()
+		for n := 2; n < 50; n++ {
+			inserted := f.async(func() error { _, err := coll.InsertOne(f.ctx, bson.D{e("n", n)}); return err })
+			got, err := f.getMore(id)
+			require.NoError(f, err)
+			require.Equal(f, []int{n}, got)
+			require.NoError(f, inserted())
+		}
+	}},
 	{"dropping the collection ends a waiting tail", func(f *fixture) {
-		coll := f.capped(1<<20, 0)
-		f.numbered(coll, 1, 1)
-		cursor := f.tail(coll, bson.D{}, await)
-		require.Equal(f, 1, f.next(cursor))
+		coll, id := f.waitingTail()
 		dropped := f.async(func() error { return coll.Drop(f.ctx) })
-		require.False(f, cursor.Next(f.ctx))
-		f.requireCode(cursor.Err(), queryPlanKilled)
+		_, err := f.getMore(id)
+		f.requireCode(err, queryPlanKilled)
 		require.NoError(f, dropped())
 	}},
 	{"dropping the database ends a waiting tail", func(f *fixture) {
-		coll := f.capped(1<<20, 0)
-		f.numbered(coll, 1, 1)
-		cursor := f.tail(coll, bson.D{}, await)
-		require.Equal(f, 1, f.next(cursor))
+		_, id := f.waitingTail()
 		dropped := f.async(func() error { return f.db.Drop(f.ctx) })
-		require.False(f, cursor.Next(f.ctx))
-		f.requireCode(cursor.Err(), queryPlanKilled)
+		_, err := f.getMore(id)
+		f.requireCode(err, queryPlanKilled)
 		require.NoError(f, dropped())
 	}},
 	{"tails and inserters at once: nothing lost, nothing twice, one order", func(f *fixture) {
@@ -257,15 +283,12 @@ var cursorTests = []test{
 		require.Equal(f, []int64{id}, reply.Missing)
 	}},
 	{"killing ends a waiting tail", func(f *fixture) {
-		coll := f.capped(1<<20, 0)
-		f.numbered(coll, 1, 1)
-		cursor := f.tail(coll, bson.D{}, await)
-		require.Equal(f, 1, f.next(cursor))
+		_, id := f.waitingTail()
 		killed := f.async(func() error {
-			return f.db.RunCommand(f.ctx, bson.D{e("killCursors", "log"), e("cursors", bson.A{cursor.ID()})}).Err()
+			return f.db.RunCommand(f.ctx, bson.D{e("killCursors", "log"), e("cursors", bson.A{id})}).Err()
 		})
-		require.False(f, cursor.Next(f.ctx))
-		f.requireCode(cursor.Err(), cursorNotFound, cursorKilled)
+		_, err := f.getMore(id)
+		f.requireCode(err, cursorNotFound, cursorKilled)
 		require.NoError(f, killed())
 	}},
 	{"a cursor belongs to its collection", func(f *fixture) {
