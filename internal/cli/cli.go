@@ -31,7 +31,8 @@ const (
 
 // Process is what the command line has of the process it runs in.
 type Process struct {
-	Args   []string // without the program's name
+	Name   string   // how the program was called
+	Args   []string // its arguments
 	Stdout io.Writer
 	Stderr io.Writer
 	Env    func(string) (string, bool)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -124,13 +125,17 @@ func (a *app) announce(ctx context.Context, s *store, uri string, fleet *fleetFl
 	if !awaitMembers(ctx, server.NewRegistry(s.db), servers) {
 		return
 	}
-	a.printf(`fleetcast is up: %s with %s each, on an embedded store.
+	command := "fleetcast"
+	if strings.Contains(a.Name, "go-build") { // where `go run` puts it
+		command = "go run ./cmd/fleetcast"
+	}
+	a.printf(`fleetcast is up: %[1]s with %[2]s each, on an embedded store.
 
 In another terminal:
-  export FLEETCAST_URI=%s
-  fleetcast servers --watch
-  fleetcast pause        # then resume, thread-dump, stop --server dev-2, events ...
+  export FLEETCAST_URI=%[3]s
+  %[4]s servers --watch
+  %[4]s pause        # then resume, thread-dump, stop --server dev-2, events ...
 
 Ctrl-C lets current work finish and ends everything.
-`, plural(servers, "server"), plural(fleet.workers, "worker"), uri)
+`, plural(servers, "server"), plural(fleet.workers, "worker"), uri, command)
 }
