@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 func TestStampsRise(t *testing.T) {
@@ -49,4 +51,29 @@ func TestStampsRiseAcrossARestart(t *testing.T) {
 		require.NoError(t, c.close())
 	}
 	require.LessOrEqual(t, last.T, uint32(time.Now().Unix())+3)
+}
+
+// TestOneClockForAll: stamps of either kind of collection, by inserts and by
+// updates, come from one counter.
+func TestOneClockForAll(t *testing.T) {
+	st, _ := start(t, Config{})
+	client := connect(t, st)
+	log := logOf(t, client, 1<<20, 0)
+	some := client.Database("test").Collection("some")
+	var last bson.Timestamp
+	rises := func(of *mongo.Collection) {
+		t.Helper()
+		all := entries(t, of)
+		now := all[len(all)-1].TS
+		require.True(t, now.After(last), "%v after %v", now, last)
+		last = now
+	}
+	touch := bson.D{{Key: "$currentDate", Value: bson.D{{Key: "ts", Value: bson.D{{Key: "$type", Value: "timestamp"}}}}}}
+	for n := range 5 {
+		insert(t, log, n, n)
+		rises(log)
+		_, err := some.UpdateOne(t.Context(), bson.D{{Key: "_id", Value: 1}}, touch, options.UpdateOne().SetUpsert(true))
+		require.NoError(t, err)
+		rises(some)
+	}
 }
