@@ -96,7 +96,8 @@ func (c *capped) insert(doc bsoncore.Document) error {
 	}
 	c.add(key, doc)
 	c.wake()
-	return c.compact()
+	c.compact()
+	return nil
 }
 
 func field(key string, v bsoncore.Value) bsoncore.Document {
@@ -129,12 +130,12 @@ func (c *capped) wake() {
 	}
 }
 
-// compact rewrites the file when most of it is dropped documents.
-func (c *capped) compact() error {
-	if c.file == nil || !c.file.wasteful(c.bytes) {
-		return nil
+// compact rewrites the file when most of it is dropped documents. When that
+// fails, the old file is as good, and the next insert tries again.
+func (c *capped) compact() {
+	if c.file != nil && c.file.wasteful(c.bytes) {
+		_ = c.rewrite()
 	}
-	return c.rewrite()
 }
 
 func (c *capped) rewrite() error {

@@ -245,4 +245,33 @@ func (s *session) listDatabases(r *request) (bsoncore.Document, error) {
 	return okReply(fields...), nil
 }
 
+// dbStats adds the capped collections to FerretDB's sums.
+func (s *session) dbStats(r *request) (bsoncore.Document, error) {
+	a := newArgs(r.body)
+	scale := max(1, a.int("scale", 1))
+	if a.err != nil {
+		return nil, a.err
+	}
+	reply, err := s.backend.send(r)
+	if err != nil {
+		return nil, err
+	}
+	more := map[string]int64{}
+	for _, coll := range s.store.catalog.inDatabase(r.db()) {
+		st := coll.state()
+		more["collections"]++
+		more["indexes"] += int64(1 + len(st.opts.Indexes))
+		more["objects"] += st.count
+		for _, size := range []string{"dataSize", "storageSize", "totalSize"} {
+			more[size] += st.bytes / scale
+		}
+	}
+	for _, field := range sortedKeys(more) {
+		v, _ := lookup(reply, field)
+		sum := bsoncore.AppendInt64(nil, int64(float(v))+more[field])
+		reply = with(reply, field, bsoncore.Value{Type: bsoncore.TypeInt64, Data: sum})
+	}
+	return reply, nil
+}
+
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -30,6 +30,7 @@ func init() { // not a literal: the handlers lead back here
 		"create": (*session).create, "drop": (*session).drop, "dropDatabase": (*session).dropDatabase,
 		"renameCollection": (*session).rename,
 		"listCollections":  (*session).listCollections, "listDatabases": (*session).listDatabases,
+		"dbStats": (*session).dbStats, "dbstats": (*session).dbStats,
 		"collStats": (*session).collStats, "collstats": (*session).collStats,
 		"createIndexes": (*session).createIndexes, "dropIndexes": (*session).dropIndexes,
 		"listIndexes": (*session).listIndexes,
@@ -38,7 +39,7 @@ func init() { // not a literal: the handlers lead back here
 
 // readOnly are commands for FerretDB that need not wait for the write lock.
 var readOnly = map[string]bool{
-	"buildInfo": true, "buildinfo": true, "connectionStatus": true, "currentOp": true, "dbStats": true, "dbstats": true,
+	"buildInfo": true, "buildinfo": true, "connectionStatus": true, "currentOp": true,
 	"getCmdLineOpts": true, "getFreeMonitoringStatus": true, "getLog": true, "getParameter": true, "hostInfo": true,
 	"listCommands": true, "serverStatus": true, "usersInfo": true, "whatsmyuri": true, "dataSize": true,
 	"saslStart": true, "saslContinue": true, "logout": true,

@@ -146,8 +146,11 @@ func float(v bsoncore.Value) float64 {
 	if f, ok := v.DoubleOK(); ok {
 		return f
 	}
-	hi, lo, _ := v.Decimal128OK()
+	hi, lo, ok := v.Decimal128OK()
 	d := bson.NewDecimal128(hi, lo)
+	if !ok {
+		return 0 // not a number
+	}
 	if d.IsNaN() {
 		return math.NaN()
 	}
@@ -189,12 +192,12 @@ func idKey(v bsoncore.Value) string {
 		}
 		return "n" + exact(v).RatString()
 	case bsoncore.TypeEmbeddedDocument, bsoncore.TypeArray:
-		key := "d"
+		key := map[bsoncore.Type]string{bsoncore.TypeEmbeddedDocument: "d", bsoncore.TypeArray: "a"}[v.Type]
 		for _, e := range elements(v.Data) {
 			part := idKey(e.Value())
 			key += e.Key() + "\x00" + string(binary.AppendUvarint(nil, uint64(len(part)))) + part
 		}
 		return key
 	}
-	return string(rune(v.Type)) + string(v.Data)
+	return "v" + string(rune(v.Type)) + string(v.Data)
 }

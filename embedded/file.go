@@ -115,7 +115,7 @@ func replay(ctx context.Context, f *file, cl *clock) (*capped, error) {
 	c.file, f.size = f, int64(len(header))
 	for {
 		doc, err := readDocument(r)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return c, nil
 		}
 		if err != nil {

@@ -163,6 +163,20 @@ var collectionTests = []test{
 		require.Len(f, stages, 1)
 		check(stages[0].Storage)
 	}},
+	{"statistics of a database", func(f *fixture) {
+		f.numbered(f.capped(1<<20, 0), 1, 5)
+		_, err := f.db.Collection("some").InsertOne(f.ctx, bson.D{})
+		require.NoError(f, err)
+		var stats struct {
+			Collections int     `bson:"collections"`
+			Indexes     int     `bson:"indexes"`
+			DataSize    float64 `bson:"dataSize"`
+		}
+		require.NoError(f, f.db.RunCommand(f.ctx, bson.D{e("dbStats", 1)}).Decode(&stats))
+		require.Equal(f, 2, stats.Collections)
+		require.Equal(f, 2, stats.Indexes)
+		require.Positive(f, stats.DataSize)
+	}},
 	{"a tail of an ordinary collection is refused", func(f *fixture) {
 		f.numbered(f.db.Collection("some"), 1, 1)
 		_, err := f.db.Collection("some").Find(f.ctx, bson.D{}, options.Find().SetCursorType(options.Tailable))
