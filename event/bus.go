@@ -29,9 +29,8 @@ type Config struct {
 	Identity Identity
 	// Directory knows who should answer; Call and Match need it.
 	Directory Directory
-	// LogBytes is the size of the capped collections, if they are to be
-	// created. Default DefaultLogBytes.
-	LogBytes int64
+	// Log configures how events and replies are kept.
+	Log LogConfig
 	// MaxParameters bounds an event's encoded parameters, in bytes. Default
 	// DefaultMaxParameters.
 	MaxParameters int
@@ -64,15 +63,14 @@ type Bus struct {
 	handlers sync.WaitGroup  // subscriptions and concurrent actions
 }
 
-// Open opens the bus on a database, in which it creates the capped collections
-// when they are missing. It fails with a [*NotCappedError] when they exist
-// otherwise.
+// Open opens the bus on a database, in which it creates the collections when
+// they are missing. It fails with a [*NotCappedError] when they exist otherwise.
 func Open(ctx context.Context, db *mongo.Database, cfg Config) (*Bus, error) {
-	events, err := OpenCapped(ctx, db, EventsCollection, cfg.LogBytes)
+	events, err := OpenLog(ctx, db, EventsCollection, cfg.Log)
 	if err != nil {
 		return nil, err
 	}
-	replies, err := OpenCapped(ctx, db, RepliesCollection, cfg.LogBytes)
+	replies, err := OpenLog(ctx, db, RepliesCollection, cfg.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -93,46 +93,30 @@ func isCapped(ctx context.Context, db *mongo.Database, name string) (bool, error
 	return capped, nil
 }
 
-// appendTries bounds how often an insert is sent whose acknowledgement was
-// lost; the ids make the repetition harmless.
-const appendTries = 4
-
 func (l *cappedLog) Append(ctx context.Context, docs ...bson.Raw) error {
-	var err error
-	delays := backoff{}
-	for try := 0; len(docs) > 0 && try < appendTries; try++ {
-		if try > 0 && !delays.wait(ctx) {
-			break
-		}
-		docs, err = l.insert(ctx, docs)
-		if err == nil || !mongo.IsNetworkError(err) || ctx.Err() != nil {
-			break
-		}
-	}
+	err := appendRetrying(ctx, len(docs), func(from int) (int, error) { return l.insert(ctx, docs[from:]) })
 	if err != nil {
 		return fmt.Errorf("insert into %s.%s: %w", l.coll.Database().Name(), l.coll.Name(), err)
 	}
 	return nil
 }
 
-// insert stores the documents in order, passing over those that are there, and
-// returns those that are left when it failed.
-func (l *cappedLog) insert(ctx context.Context, docs []bson.Raw) (left []bson.Raw, err error) {
+// insert stores the documents in order up to the first one that is there
+// already, and returns how many are stored now, that one included.
+func (l *cappedLog) insert(ctx context.Context, docs []bson.Raw) (int, error) {
 	if len(docs) == 1 {
-		if _, err = l.coll.InsertOne(ctx, docs[0]); err == nil || isDuplicateID(err) {
-			return nil, nil
+		_, err := l.coll.InsertOne(ctx, docs[0])
+		if isDuplicateID(err) {
+			err = nil
 		}
-		return docs, err
+		return 1, err
 	}
-	for len(docs) > 0 {
-		_, err = l.coll.InsertMany(ctx, docs)
-		var many mongo.BulkWriteException
-		if !errors.As(err, &many) || len(many.WriteErrors) == 0 || !isDuplicateID(err) {
-			return docs, err
-		}
-		docs = docs[many.WriteErrors[0].Index+1:]
+	_, err := l.coll.InsertMany(ctx, docs)
+	var many mongo.BulkWriteException
+	if errors.As(err, &many) && len(many.WriteErrors) > 0 && isDuplicateID(err) {
+		return many.WriteErrors[0].Index + 1, nil
 	}
-	return nil, nil
+	return len(docs), err
 }
 
 func (l *cappedLog) Mark(ctx context.Context) (Position, error) {

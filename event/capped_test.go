@@ -63,6 +63,54 @@ func TestCappedLog(t *testing.T) {
 	})
 }
 
+// polled is a polling Log that the suite can empty.
+type polled struct {
+	event.Log
+	db *mongo.Database
+}
+
+func (p polled) Drop(t *testing.T) {
+	_, err := p.db.Collection("log").DeleteMany(t.Context(), bson.D{})
+	require.NoError(t, err)
+}
+
+func TestPollingLog(t *testing.T) {
+	eventtest.TestLog(t, func(t *testing.T, _ int) event.Log {
+		db := database(t)
+		log, err := event.OpenPolling(t.Context(), db, "log", event.LogConfig{PollInterval: 20 * time.Millisecond})
+		require.NoError(t, err)
+		return polled{log, db}
+	})
+}
+
+func TestStrategy(t *testing.T) {
+	db := database(t)
+	capped := func(collection string) bool {
+		specs, err := db.ListCollectionSpecifications(t.Context(), bson.D{{Key: "name", Value: collection}})
+		require.NoError(t, err)
+		require.Len(t, specs, 1)
+		is, _ := specs[0].Options.Lookup("capped").BooleanOK()
+		return is
+	}
+	open := func(collection string, s event.Strategy) error {
+		_, err := event.OpenLog(t.Context(), db, collection, event.LogConfig{Strategy: s})
+		return err
+	}
+	require.NoError(t, open("new", event.Auto))
+	require.True(t, capped("new"))
+	require.NoError(t, open("polled", event.Polling))
+	require.False(t, capped("polled"))
+	require.NoError(t, open("polled", event.Auto), "what is there decides")
+	require.False(t, capped("polled"))
+	var notCapped *event.NotCappedError
+	require.ErrorAs(t, open("polled", event.Capped), &notCapped)
+	require.ErrorContains(t, open("new", event.Polling), "is capped and cannot be polled")
+	_, err := db.Collection("foreign").InsertOne(t.Context(), bson.D{})
+	require.NoError(t, err)
+	require.ErrorAs(t, open("foreign", event.Auto), &notCapped, "somebody else's collection is not polled")
+	require.ErrorContains(t, open("x", "telepathy"), "is not a strategy")
+}
+
 func TestOpenRaces(t *testing.T) {
 	db := database(t)
 	var all sync.WaitGroup

@@ -10,13 +10,29 @@ import (
 // Error codes of MongoDB that mean something to fleetcast; see
 // https://www.mongodb.com/docs/manual/reference/error-codes/.
 const (
-	codeNamespaceExists = 48
-	codeDuplicateKey    = 11000
+	codeNamespaceExists     = 48
+	codeCommandNotFound     = 59
+	codeInvalidOptions      = 72
+	codeCommandNotSupported = 115
+	codeNotImplemented      = 238
+	codeFeatureUnsupported  = 303 // Amazon DocumentDB
+	codeDuplicateKey        = 11000
 )
 
 func hasCode(err error, code int) bool {
 	var server mongo.ServerError
 	return errors.As(err, &server) && server.HasErrorCode(code)
+}
+
+// cannotDo reports whether the store does not know what it was asked for, as
+// stores do that have no capped collections.
+func cannotDo(err error) bool {
+	for _, code := range []int{codeCommandNotFound, codeInvalidOptions, codeCommandNotSupported, codeNotImplemented, codeFeatureUnsupported} {
+		if hasCode(err, code) {
+			return true
+		}
+	}
+	return false
 }
 
 // isDuplicateID reports whether a document could not be inserted because its

@@ -56,3 +56,18 @@ func TestDataSurvivesARestart(t *testing.T) {
 	require.Equal(t, 1, strings.Count(shown[0], "refresh"))
 	require.Equal(t, 2, strings.Count(shown[1], "refresh"), shown[1])
 }
+
+// TestPollingFleet runs on ordinary collections, as on a store without tailable
+// cursors; processes that are told nothing find that out.
+func TestPollingFleet(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.server("a", "--strategy", "polling")
+	e.server("b")
+	require.Equal(t, 2, e.call(0, "pause").Done)
+	require.True(t, e.servers()["a"].Paused && e.servers()["b"].Paused)
+	r := e.run("events", "--since", "1h", "--follow=false")
+	require.Contains(t, r.stdout, "server pause")
+	require.Contains(t, r.stdout, "done")
+	require.Equal(t, 1, e.run("pause", "--strategy", "capped").code)
+}

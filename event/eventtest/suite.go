@@ -20,6 +20,9 @@ const patience = 20 * time.Second
 // TestLog is the conformance suite that every event.Log must pass. open returns
 // a new, empty log that holds at least that many bytes of documents, and not
 // many times more; the suite shares it between concurrent readers and writers.
+//
+// A log that drops its documents by age and not by size has, for the suite, a
+// method Drop(*testing.T), which removes all of them; it gets fewer documents.
 func TestLog(t *testing.T, open func(t *testing.T, bytes int) event.Log) {
 	const large = 8 << 20
 	tests := map[string]func(*testing.T, event.Log){
@@ -46,6 +49,8 @@ func TestLog(t *testing.T, open func(t *testing.T, bytes int) event.Log) {
 	}
 	t.Run("a rolled over position is a gap", func(t *testing.T) { rollover(t, open(t, 16<<10)) })
 }
+
+type dropper interface{ Drop(t *testing.T) }
 
 // Doc returns an event-like document with the number n and an empty timestamp.
 func Doc(n int) bson.Raw { return docWithID(bson.NewObjectID(), n) }

@@ -50,6 +50,7 @@ type app struct {
 	logFormat string
 	noColor   bool
 	timeout   time.Duration
+	strategy  string
 }
 
 // codeError ends the program with a code; without an error, silently: all was
@@ -133,8 +134,10 @@ matched; 4 incomplete: somebody who should have answered has not; 130 interrupte
 	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours in logs (default when stderr is no terminal)")
 	flags.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long to try to reach the database")
+	flags.StringVar(&a.strategy, "strategy", "auto", "how events are kept: auto, capped, or polling for stores without tailable cursors")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError("%w", err) })
 	completeWords(root, "output", "text", "json", "jsonl")
+	completeWords(root, "strategy", "auto", "capped", "polling")
 	completeWords(root, "log-format", "text", "json")
 	completeWords(root, "log-level", "trace", "debug", "info", "warn", "error", "disabled")
 
@@ -168,6 +171,9 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	case "text", "json":
 	default:
 		faults = append(faults, fmt.Errorf("--log-format %q: choose text or json", a.logFormat))
+	}
+	if _, err := event.ParseStrategy(a.strategy); err != nil {
+		faults = append(faults, fmt.Errorf("--strategy: %w", err))
 	}
 	if a.timeout <= 0 {
 		faults = append(faults, fmt.Errorf("--timeout %s: a positive duration such as 10s", a.timeout))

@@ -23,10 +23,11 @@ type store struct {
 	client *mongo.Client
 	db     *mongo.Database
 	hosts  string // for messages: the URI may hold a password
+	log    event.LogConfig
 }
 
 // dial parses the URI. The driver connects in the background.
-func dial(uri string, selection time.Duration) (*store, error) {
+func (a *app) dial(uri string, selection time.Duration) (*store, error) {
 	parsed, err := connstring.ParseAndValidate(uri)
 	if err != nil {
 		return nil, usageError("--uri: %w; it looks like mongodb://HOST:PORT/DATABASE", err)
@@ -43,7 +44,10 @@ func dial(uri string, selection time.Duration) (*store, error) {
 	if err != nil {
 		return nil, usageError("--uri: %w", err)
 	}
-	return &store{client: client, db: client.Database(name), hosts: strings.Join(parsed.Hosts, ",")}, nil
+	return &store{
+		client: client, db: client.Database(name), hosts: strings.Join(parsed.Hosts, ","),
+		log: event.LogConfig{Strategy: event.Strategy(a.strategy)},
+	}, nil
 }
 
 func (s *store) close() {
@@ -54,7 +58,7 @@ func (s *store) close() {
 
 // connect opens the database for a command that gives up after --timeout.
 func (a *app) connect(ctx context.Context) (*store, error) {
-	s, err := dial(a.uri, a.timeout)
+	s, err := a.dial(a.uri, a.timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +77,7 @@ func (a *app) connect(ctx context.Context) (*store, error) {
 // connectForever opens the database for a long-lived command.
 func (a *app) connectForever(ctx context.Context, uri string) (*store, error) {
 	const each = 5 * time.Second
-	s, err := dial(uri, each)
+	s, err := a.dial(uri, each)
 	if err != nil {
 		return nil, err
 	}
@@ -115,5 +119,5 @@ func (s *store) unreachable(err error, tried time.Duration) error {
 
 // openBus opens the bus of a command that publishes and waits for answers.
 func (s *store) openBus(ctx context.Context) (*event.Bus, error) {
-	return event.Open(ctx, s.db, event.Config{Directory: server.NewRegistry(s.db)})
+	return event.Open(ctx, s.db, event.Config{Directory: server.NewRegistry(s.db), Log: s.log})
 }

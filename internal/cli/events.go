@@ -56,11 +56,11 @@ func (f *follower) run(ctx context.Context) error {
 		return err
 	}
 	defer s.close()
-	events, err := event.OpenCapped(ctx, s.db, event.EventsCollection, 0)
+	events, err := event.OpenLog(ctx, s.db, event.EventsCollection, s.log)
 	if err != nil {
 		return err
 	}
-	replies, err := event.OpenCapped(ctx, s.db, event.RepliesCollection, 0)
+	replies, err := event.OpenLog(ctx, s.db, event.RepliesCollection, s.log)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.
 		shutdown = -1 // without limit
 	}
 	return server.Open(ctx, s.db, demo.Source(demo.Config{Seed: rand.Uint64()}), server.Config{
-		Bus:     event.Config{Identity: id},
+		Bus:     event.Config{Identity: id, Log: s.log},
 		Pool:    worker.Config{Workers: f.workers},
 		Version: versionText(), Heartbeat: f.heartbeat, ShutdownTimeout: shutdown, Logger: level,
 	})
