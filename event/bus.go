@@ -125,10 +125,27 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) (bson.ObjectID, erro
 	if len(events) == 0 {
 		return bson.ObjectID{}, errors.New("no event to publish")
 	}
+	if err := b.desire(ctx, events); err != nil {
+		return bson.ObjectID{}, fmt.Errorf("publish: %w", err)
+	}
 	if err := b.events.Append(ctx, docs...); err != nil {
 		return bson.ObjectID{}, fmt.Errorf("publish: %w", err)
 	}
 	return events[len(events)-1].ID, nil
+}
+
+// desire notes the lasting states that the events ask for.
+func (b *Bus) desire(ctx context.Context, events []Event) error {
+	recorder, ok := b.cfg.Directory.(Recorder)
+	if !ok {
+		return nil
+	}
+	for _, e := range events {
+		if err := recorder.Desire(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *Bus) prepare(e Event) (bson.Raw, error) {

@@ -16,6 +16,13 @@ type Directory interface {
 	Members(ctx context.Context) ([]Member, error)
 }
 
+// Recorder is implemented by a Directory that notes lasting states, such as a
+// pause, beside their events: a server that cannot read the event any more comes
+// to the state all the same. Publish calls Desire before it stores the event.
+type Recorder interface {
+	Desire(ctx context.Context, e Event) error
+}
+
 // Member is a living server, as the Directory knows it.
 type Member struct {
 	ServerID bson.ObjectID
@@ -28,7 +35,8 @@ type Member struct {
 	Deaf     bool                // it beats, but does not hear
 }
 
-func (m Member) identity() *Identity {
+// Identity returns what the target of an event is compared with.
+func (m Member) Identity() *Identity {
 	return &Identity{
 		ServerID: m.ServerID, Name: m.Name, Host: m.Host, PID: m.PID, Labels: m.Labels,
 		HasWorker: func(id int) bool { return slices.Contains(m.Workers, id) },
@@ -57,7 +65,7 @@ func (b *Bus) Match(ctx context.Context, e Event) ([]Member, error) {
 		if m.Actions != nil && m.Actions[e.Name] == nil {
 			continue
 		}
-		ok, err := e.Target.Matches(m.identity())
+		ok, err := e.Target.Matches(m.Identity())
 		if err != nil {
 			return nil, err
 		}

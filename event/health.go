@@ -63,6 +63,13 @@ func (h *health) state(s State, pos Position, err error) (changed bool) {
 	return changed
 }
 
+// started notes that there is a position: from here on, silence is lag.
+func (h *health) started(pos Position) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now.Position, h.heard = pos, time.Now()
+}
+
 func (h *health) clockOffset() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()

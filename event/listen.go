@@ -43,6 +43,7 @@ func (b *Bus) Run(ctx context.Context) error {
 	}()
 
 	if from, ok := b.startPosition(ctx, l); ok {
+		b.health.started(from)
 		close(b.listening)
 		_ = b.events.Read(ctx, from, l) // returns only when ctx has ended
 	}

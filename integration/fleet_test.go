@@ -2,6 +2,8 @@ package integration
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"syscall"
@@ -260,4 +262,19 @@ func TestMalformedDocumentsAreSkipped(t *testing.T) {
 	e.awaitText("a warning", a.stderr, "type of name")
 	require.Equal(t, 1, strings.Count(a.stderr.String(), "type of name"), "once per kind")
 	require.Equal(t, 1, strings.Count(a.stderr.String(), "no ts"))
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	a := e.server("a", "--metrics-addr", "127.0.0.1:0")
+	_, rest, ok := strings.Cut(a.stderr.String(), "url=")
+	require.True(t, ok, a.stderr)
+	url, _, _ := strings.Cut(rest, "\n")
+	response, err := http.Get(strings.TrimSpace(url))
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(body), `fleetcast_listener_state{state="listening"} 1`)
 }

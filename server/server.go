@@ -59,6 +59,7 @@ type Server struct {
 	lifecycle Lifecycle
 	paused    bool
 	killed    bool
+	joined    bool          // it is in the registry
 	stopping  chan struct{} // closed when stop or kill is asked for
 	started   time.Time
 	abandoned []int
@@ -108,7 +109,7 @@ func (s *Server) makePool(source worker.Source) (err error) {
 }
 
 func (s *Server) subscribe() error {
-	all := []event.Subscriber{&subscribers.Server{Control: (*control)(s)}}
+	all := []event.Subscriber{&serverSubscriber{subscribers.Server{Control: (*control)(s)}, (*control)(s)}}
 	if s.pool != nil {
 		all = append(all, &subscribers.Worker{Control: (*control)(s)})
 	}
@@ -215,6 +216,9 @@ func (s *Server) join(ctx context.Context) bool {
 	if !s.beats.register(ctx) {
 		return false
 	}
+	s.mu.Lock()
+	s.joined = true
+	s.mu.Unlock()
 	zerolog.Ctx(ctx).Info().Str("server_id", s.bus.Identity().ServerID.Hex()).Msg("server running")
 	return true
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"sync"
 	"testing"
@@ -358,4 +361,89 @@ func TestDeafAndLost(t *testing.T) {
 		require.Equal(t, test.lost, e.Lost(), name)
 		require.Equal(t, test.deaf, e.Deaf(), name)
 	}
+}
+
+func TestGapLeadsToTheDesiredState(t *testing.T) {
+	f := newFleet(t)
+	level := &subscribers.Level{}
+	cfg := named("a")
+	cfg.Logger = level
+	cfg.Bus.Log.Bytes = 4096
+	require.NoError(t, f.db.Drop(t.Context())) // made anew by the server, small
+	a := f.run(none, cfg)
+	id := a.Bus().Identity().ServerID
+
+	// What publishers note while the server cannot hear.
+	for _, e := range []event.Event{
+		event.New("server", "pause", nil, event.To(event.Target{Names: []string{"a*"}})),
+		event.New("logger", "set", bson.M{"level": "debug"}),
+		event.New("server", "resume", nil, event.To(event.Target{Names: []string{"other"}})),
+		event.New("logger", "set", bson.M{"level": "loud"}),
+	} {
+		require.NoError(t, f.Desire(t.Context(), e))
+	}
+	require.False(t, f.entries()["a"].Paused)
+
+	require.NoError(t, f.db.Collection(event.EventsCollection).Drop(t.Context()))
+	f.await("the pause", func() bool { return f.entries()["a"].Paused })
+	require.Equal(t, id, f.entries()["a"].ID)
+	f.await("the level", func() bool { return level.Level() == "debug" })
+	require.EqualValues(t, 1, a.Bus().Health().Gaps)
+	f.await("the gap in the heartbeat", func() bool { return f.entries()["a"].Heartbeat.Gaps == 1 })
+}
+
+func TestPublishNotesTheDesiredState(t *testing.T) {
+	f := newFleet(t)
+	f.run(none, named("a"))
+	f.state("pause", nil)
+	require.Equal(t, new(true), f.entries()["a"].Desired.Paused)
+	f.state("resume", nil)
+	require.Equal(t, new(false), f.entries()["a"].Desired.Paused)
+	f.state("refresh", nil)
+	require.Equal(t, new(false), f.entries()["a"].Desired.Paused, "beats leave it alone")
+}
+
+func TestHealthAndMetrics(t *testing.T) {
+	f := newFleet(t)
+	srv, err := server.Open(t.Context(), f.db, none, named("a"))
+	require.NoError(t, err)
+	web := httptest.NewServer(srv.Handler())
+	defer web.Close()
+	get := func(path string) (int, string) {
+		response, err := http.Get(web.URL + path)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return response.StatusCode, string(body)
+	}
+	code, body := get("/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(t, body, "the server is starting")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+	f.await("readiness", func() bool { code, _ := get("/readyz"); return code == http.StatusOK })
+	f.state("pause", nil)
+	code, _ = get("/readyz")
+	require.Equal(t, http.StatusOK, code, "a paused server is ready")
+	_, body = get("/metrics")
+	for _, line := range []string{
+		"fleetcast_events_delivered_total 1", "fleetcast_server_paused 1", "fleetcast_gaps_total 0",
+		`fleetcast_server_lifecycle{stage="running"} 1`, `fleetcast_workers{state="paused"} 2`, `go_goroutines `,
+	} {
+		require.Contains(t, body, line)
+	}
+	f.state("quiet", nil)
+	code, body = get("/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(t, body, "quiet")
+	code, _ = get("/healthz")
+	require.Equal(t, http.StatusOK, code)
+	f.state("stop", nil)
+	require.NoError(t, <-done)
+	code, _ = get("/healthz")
+	require.Equal(t, http.StatusServiceUnavailable, code)
 }

@@ -56,6 +56,7 @@ Exit codes: 0 all work was finished; 1 failure, or workers that did not end;
 	}
 	fleet := addFleetFlags(cmd)
 	name := cmd.Flags().String("name", "", "the server's unique name (default host:pid)")
+	metricsAddr := cmd.Flags().String("metrics-addr", "", "serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9090 (default: nowhere)")
 	labels := cmd.Flags().StringToString("label", nil, "a label as KEY=VALUE (repeatable)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := fleet.validate(); err != nil {
@@ -71,6 +72,11 @@ Exit codes: 0 all work was finished; 1 failure, or workers that did not end;
 		if err != nil {
 			return err
 		}
+		stopMetrics, err := serveMetrics(ctx, *metricsAddr, srv.Handler())
+		if err != nil {
+			return err
+		}
+		defer stopMetrics()
 		return a.runServer(ctx, srv)
 	}
 	return cmd
