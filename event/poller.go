@@ -34,8 +34,7 @@ func (p *poller) poll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	first := p.polled.IsZero()
-	if first {
+	if p.polled.IsZero() {
 		p.reader.State(StateBehind, p.pos, nil)
 	}
 	if err := p.checkGap(ctx, docs); err != nil {
@@ -47,7 +46,7 @@ func (p *poller) poll(ctx context.Context) error {
 		k, ok := keyOf(raw)
 		switch {
 		case !ok:
-			p.oddEntry(raw, first && !p.start.IsZero())
+			p.oddEntry(raw)
 		case p.seen.has(k.pos.ID) || p.isOld(k.pos):
 		case k.pos.Time.After(horizon):
 			waiting = true
@@ -137,9 +136,9 @@ func (p *poller) entry(k key, raw bson.Raw) {
 	}
 }
 
-// oddEntry hands on a malformed document once; those that were there before the
-// start are passed over.
-func (p *poller) oddEntry(raw bson.Raw, before bool) {
+// oddEntry hands on a malformed document once. Without a timestamp nobody can
+// tell whether it was there before the start.
+func (p *poller) oddEntry(raw bson.Raw) {
 	const most = 10_000
 	id := string(raw.Lookup("_id").Value)
 	if p.odd[id] || len(p.odd) >= most {
@@ -149,7 +148,5 @@ func (p *poller) oddEntry(raw bson.Raw, before bool) {
 		p.odd = map[string]bool{}
 	}
 	p.odd[id] = true
-	if !before {
-		p.reader.Entry(raw, p.pos)
-	}
+	p.reader.Entry(raw, p.pos)
 }
