@@ -29,6 +29,9 @@ type Config struct {
 	Identity Identity
 	// Directory knows who should answer; Call and Match need it.
 	Directory Directory
+	// Positions stores the positions of durable subscriptions. Default: those of
+	// the database given to Open.
+	Positions Positions
 	// Log configures how events and replies are kept.
 	Log LogConfig
 	// MaxParameters bounds an event's encoded parameters, in bytes. Default
@@ -73,6 +76,9 @@ func Open(ctx context.Context, db *mongo.Database, cfg Config) (*Bus, error) {
 	replies, err := OpenLog(ctx, db, RepliesCollection, cfg.Log)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Positions == nil {
+		cfg.Positions = NewPositions(db)
 	}
 	return NewBus(events, replies, cfg), nil
 }

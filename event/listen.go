@@ -164,18 +164,25 @@ func (l *listener) meant(raw bson.Raw) ([]*Subscription, error) {
 }
 
 func (l *listener) dispatch(e Event, subs []*Subscription) {
-	able := subs
-	if slices.ContainsFunc(subs, func(s *Subscription) bool { _, ok := s.actions[e.Action]; return !ok }) {
-		able = slices.DeleteFunc(slices.Clone(subs), func(s *Subscription) bool { _, ok := s.actions[e.Action]; return !ok })
+	able := make([]*Subscription, 0, len(subs))
+	elsewhere := false // a durable subscription reads, and answers, by itself
+	for _, s := range subs {
+		switch _, can := s.actions[e.Action]; {
+		case can && s.durable != nil:
+			elsewhere = true
+		case can:
+			able = append(able, s)
+		}
 	}
 	answer := l.bus.newAnswer(e, max(1, len(able)))
-	if len(able) == 0 {
+	switch {
+	case len(able) > 0:
+		answer.ack()
+	case !elsewhere:
 		unknown := &UnknownError{Subscriber: e.Name, Action: e.Action, Known: sortedNames(subs[0].actions)}
 		answer.finish(nil, &RefusedError{Reason: unknown.Error()}, 0)
 		l.log.Warn().Str(fieldEvent, e.ID.Hex()).Err(unknown).Msg("event refused")
-		return
 	}
-	answer.ack()
 	for _, s := range able {
 		if s.offer(delivery{answer: answer, action: s.actions[e.Action]}) {
 			l.bus.health.update(func(h *Health) { h.Delivered++ })
@@ -219,7 +226,7 @@ func (l *listener) Gap(gap Gap) {
 	l.log.Warn().Time("since", gap.Since).Time("until", gap.Until).Msg("gap: " + gap.Reason)
 	for _, subs := range b.byName() {
 		for _, s := range subs {
-			if !s.offer(delivery{gap: &gap}) {
+			if s.durable == nil && !s.offer(delivery{gap: &gap}) {
 				s.overrun(gap.Since, gap.Reason)
 			}
 		}

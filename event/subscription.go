@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -18,6 +19,7 @@ type Subscription struct {
 	bus        *Bus
 	subscriber Subscriber
 	name       string
+	durable    *durable // nil unless it has a stored position
 	actions    map[string]Action
 	queue      chan delivery
 	closed     chan struct{}
@@ -37,7 +39,7 @@ type delivery struct {
 // Subscribe registers a subscriber; several may have the same name, and each
 // gets every event for it. Its actions are called one at a time, in the order
 // of the collection, except concurrent ones. Call it before Run to miss nothing.
-func (b *Bus) Subscribe(s Subscriber) (*Subscription, error) {
+func (b *Bus) Subscribe(s Subscriber, opts ...SubscribeOption) (*Subscription, error) {
 	table, err := actionTable(s)
 	if err != nil {
 		return nil, err
@@ -45,6 +47,12 @@ func (b *Bus) Subscribe(s Subscriber) (*Subscription, error) {
 	sub := &Subscription{
 		bus: b, subscriber: s, name: s.Name(), actions: table,
 		queue: make(chan delivery, b.cfg.Queue), closed: make(chan struct{}),
+	}
+	for _, opt := range opts {
+		opt(sub)
+	}
+	if sub.durable != nil && b.cfg.Positions == nil {
+		return nil, fmt.Errorf("durable subscription %q: set event.Config.Positions (event.NewPositions)", sub.durable.name)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -88,6 +96,10 @@ func (b *Bus) byName() map[string][]*Subscription { return *b.subscriptions.Load
 func (b *Bus) start(s *Subscription) {
 	ctx := b.running
 	if ctx.Err() != nil {
+		return
+	}
+	if s.durable != nil {
+		b.handlers.Go(func() { s.durable.run(ctx, s) })
 		return
 	}
 	b.handlers.Go(func() { s.loop(ctx) })

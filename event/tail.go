@@ -203,7 +203,7 @@ func (t *tail) entry(raw bson.Raw) {
 		t.passed = true
 		t.seen.add(k.pos)
 		return
-	case (!t.passed || t.pos == t.start) && t.isOld(k.pos):
+	case (!t.passed || t.start.ID.IsZero() && t.pos == t.start) && t.isOld(k.pos):
 		t.seen.add(k.pos)
 		return
 	}
@@ -220,17 +220,15 @@ func (t *tail) entry(raw bson.Raw) {
 }
 
 // isOld reports whether a document that comes before the position in the
-// collection, and is not among those seen, was inserted before it as well.
+// collection, and is not among those seen, has been read before all the same.
 func (t *tail) isOld(p Position) bool {
 	switch {
 	case t.gap:
 		return false // the position is gone, and with it all that came before it
 	case t.pos == t.start && t.start.ID.IsZero():
 		return p.Time.Before(t.start.Time) // the position is a moment
-	case t.pos == t.start:
-		return !p.Time.After(t.start.Time) // nothing of what came before was seen
 	}
-	return !t.filtered // reaches back farther than seen does
+	return t.pos == t.start || !t.filtered // nothing was seen yet, or not that far back
 }
 
 func (t *tail) caughtUp() {
