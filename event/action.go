@@ -18,6 +18,12 @@ type None struct{}
 // are decoded into the struct.
 type Defaulter interface{ SetDefaults() }
 
+// All is the name of a subscriber that sees every event which is meant for this
+// process, whatever subscriber and action it is for. Its one action has this
+// name, too, and takes the parameters as a [bson.Raw]; [FromContext] has the
+// rest. It answers nothing. Nobody can publish to it.
+const All = "*"
+
 // Subscriber is a named struct with a table of actions.
 type Subscriber interface {
 	// Name is what an Event's Name is compared with.
@@ -113,13 +119,16 @@ func (a Action) Description() string { return a.doc }
 
 // actionTable checks a subscriber's actions and makes them a map.
 func actionTable(s Subscriber) (map[string]Action, error) {
-	if fault := nameFault("subscriber", s.Name()); fault != nil {
+	all := s.Name() == All
+	if fault := nameFault("subscriber", s.Name()); fault != nil && !all {
 		return nil, fault
 	}
 	table := map[string]Action{}
 	var faults []error
 	for _, a := range s.Actions() {
-		if fault := nameFault("action", a.name); fault != nil {
+		if all != (a.name == All) {
+			faults = append(faults, fmt.Errorf("action %q: a subscriber of all events has the one action %q, others have none of that name", a.name, All))
+		} else if fault := nameFault("action", a.name); fault != nil && !all {
 			faults = append(faults, fault)
 		}
 		if a.handle == nil {

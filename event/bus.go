@@ -182,6 +182,9 @@ func (b *Bus) checkLocal(e Event) error {
 func (b *Bus) Actions() map[string][]string {
 	table := map[string][]string{}
 	for name, subs := range b.byName() {
+		if name == All {
+			continue
+		}
 		for _, s := range subs {
 			table[name] = append(table[name], sortedNames(s.actions)...)
 		}

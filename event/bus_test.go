@@ -542,6 +542,50 @@ type table []event.Action
 func (table) Name() string              { return "table" }
 func (t table) Actions() []event.Action { return t }
 
+// everything is a subscriber of all events.
+type everything struct{ seen []string }
+
+func (*everything) Name() string { return event.All }
+
+func (a *everything) Actions() []event.Action {
+	return []event.Action{event.On(event.All, func(ctx context.Context, p bson.Raw) error {
+		e, _ := event.FromContext(ctx)
+		a.seen = append(a.seen, fmt.Sprint(e.Name, " ", e.Action, " ", p.Lookup("n").AsInt64()))
+		return nil
+	})}
+}
+
+func TestSubscriberOfAllEvents(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fleet) {
+		all, durably := &everything{}, &everything{}
+		b := f.bus(event.Config{Positions: &memory{}, Identity: event.Identity{Name: "a"}})
+		for _, err := range []error{
+			second(b.Subscribe(&recorder{})), second(b.Subscribe(all)), second(b.Subscribe(durably, event.Durable("all", event.Latest()))),
+		} {
+			require.NoError(t, err)
+		}
+		f.run(b)
+		synctest.Wait()
+		f.members = []event.Member{{ServerID: b.Identity().ServerID, Name: "a", Actions: b.Actions()}}
+		require.NotContains(t, b.Actions(), event.All)
+		publisher := f.bus(event.Config{})
+		publish(t, publisher, numbered(1), event.New("unknown", "thing", bson.M{"n": 2}),
+			numbered(3, event.To(event.Target{Names: []string{"b"}})))
+		var kinds []event.ReplyKind
+		for r, err := range publisher.Call(t.Context(), numbered(4)) {
+			require.NoError(t, err)
+			kinds = append(kinds, r.Kind)
+		}
+		synctest.Wait()
+		require.Equal(t, []event.ReplyKind{event.Ack, event.Done}, kinds, "of the one that was asked")
+		want := []string{"example record 1", "unknown thing 2", "example record 4"}
+		require.Equal(t, want, all.seen)
+		require.Equal(t, want, durably.seen)
+	})
+}
+
+func second[T any](_ T, err error) error { return err }
+
 // failingLog cannot be reached at first.
 type failingLog struct {
 	event.Log

@@ -32,7 +32,7 @@ type SubscribeOption func(*Subscription)
 //
 // A name is for one process at a time.
 func Durable(name string, start Position) SubscribeOption {
-	return func(s *Subscription) { s.durable = &durable{name: name, start: start} }
+	return func(s *Subscription) { s.durable = &durable{name: name, start: start, ready: make(chan struct{})} }
 }
 
 // Earliest is the position before all that is still in the log.
@@ -94,6 +94,7 @@ const saveEvery = 5 * time.Second
 type durable struct {
 	name  string
 	start Position
+	ready chan struct{} // closed when it has a position, or will have none
 
 	sub   *Subscription
 	ctx   context.Context // of the reading
@@ -116,6 +117,7 @@ func (d *durable) run(ctx context.Context, s *Subscription) {
 	}()
 	d.sub, d.ctx = s, reading
 	from, ok := d.position(reading)
+	close(d.ready)
 	if !ok {
 		return
 	}
@@ -175,10 +177,14 @@ func (d *durable) Entry(raw bson.Raw, pos Position) {
 // handle runs the event's action if it is for this subscription.
 func (d *durable) handle(raw bson.Raw) bool {
 	b := d.sub.bus
-	if d.head.parse(raw) != nil || string(d.head.name) != d.sub.name {
+	all := d.sub.name == All
+	if d.head.parse(raw) != nil || string(d.head.name) != d.sub.name && !all {
 		return false // what is malformed is counted by the bus's own listener
 	}
 	action, known := d.sub.actions[string(d.head.action)]
+	if all {
+		action, known = d.sub.actions[All], true
+	}
 	if !known {
 		return false
 	}
@@ -191,6 +197,7 @@ func (d *durable) handle(raw bson.Raw) bool {
 	if err != nil {
 		return false
 	}
+	e.Reply = e.Reply && !all
 	answer := b.newAnswer(e, 1)
 	answer.ack()
 	b.health.update(func(h *Health) { h.Delivered++ })

@@ -176,7 +176,7 @@ func nameFault(what, name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("the %s's name is empty", what)
-	case name == "*":
+	case name == All:
 		return fmt.Errorf("the %s's name is %q: publish to one %s by its name", what, name, what)
 	case len(name) > 128:
 		return fmt.Errorf("the %s's name is %d bytes long, at most 128 are allowed", what, len(name))

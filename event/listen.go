@@ -44,6 +44,7 @@ func (b *Bus) Run(ctx context.Context) error {
 
 	if from, ok := b.startPosition(ctx, l); ok {
 		b.health.started(from)
+		b.awaitDurable(ctx)
 		close(b.listening)
 		_ = b.events.Read(ctx, from, l) // returns only when ctx has ended
 	}
@@ -89,6 +90,21 @@ func (b *Bus) startPosition(ctx context.Context, l *listener) (from Position, ok
 	return Position{}, false
 }
 
+// awaitDurable waits until the durable subscriptions have their positions, too.
+func (b *Bus) awaitDurable(ctx context.Context) {
+	for _, subs := range b.byName() {
+		for _, s := range subs {
+			if s.durable == nil {
+				continue
+			}
+			select {
+			case <-ctx.Done():
+			case <-s.durable.ready:
+			}
+		}
+	}
+}
+
 // askTime compares this process's clock with the database's.
 func (b *Bus) askTime(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
@@ -127,13 +143,13 @@ type listener struct {
 // Entry decides on one document, and queues it for the subscribers it is for.
 func (l *listener) Entry(raw bson.Raw, _ Position) {
 	b := l.bus
-	subs, err := l.meant(raw)
+	meant, err := l.meant(raw)
 	b.health.received(err)
 	if err != nil {
 		l.skip(err)
 		return
 	}
-	if len(subs) == 0 {
+	if !meant {
 		return
 	}
 	e, err := Decode(slices.Clone(raw)) // raw is valid only during this call
@@ -142,25 +158,50 @@ func (l *listener) Entry(raw bson.Raw, _ Position) {
 		l.skip(err)
 		return
 	}
-	l.dispatch(e, subs)
+	table := b.byName()
+	if subs := table[e.Name]; len(subs) > 0 {
+		l.dispatch(e, subs)
+	}
+	l.show(e, table[All])
 }
 
-// meant returns the subscribers that the event is for, none when it is for
-// other processes.
-func (l *listener) meant(raw bson.Raw) ([]*Subscription, error) {
+// meant reports whether the event is for subscribers of this process.
+func (l *listener) meant(raw bson.Raw) (bool, error) {
 	h := &l.head
 	if err := h.parse(raw); err != nil {
-		return nil, err
+		return false, err
 	}
-	subs := l.bus.byName()[string(h.name)]
-	if len(subs) == 0 || h.target == nil {
-		return subs, nil
+	table := l.bus.byName()
+	if len(table[string(h.name)])+len(table[All]) == 0 {
+		return false, nil
 	}
-	ok, err := matchTarget(h.target, &l.bus.cfg.Identity)
-	if !ok || err != nil {
-		return nil, err
+	if h.target == nil {
+		return true, nil
 	}
-	return subs, nil
+	return matchTarget(h.target, &l.bus.cfg.Identity)
+}
+
+// show hands the event to those who see all; they answer nothing.
+func (l *listener) show(e Event, subs []*Subscription) {
+	if len(subs) == 0 {
+		return
+	}
+	e.Reply = false
+	answer := l.bus.newAnswer(e, len(subs))
+	for _, s := range subs {
+		if s.durable == nil {
+			l.hand(s, answer, s.actions[All])
+		}
+	}
+}
+
+// hand queues an event for one subscriber.
+func (l *listener) hand(s *Subscription, answer *answer, action Action) {
+	if s.offer(delivery{answer: answer, action: action}) {
+		l.bus.health.update(func(h *Health) { h.Delivered++ })
+		return
+	}
+	l.overrun(s, answer)
 }
 
 func (l *listener) dispatch(e Event, subs []*Subscription) {
@@ -184,15 +225,12 @@ func (l *listener) dispatch(e Event, subs []*Subscription) {
 		l.log.Warn().Str(fieldEvent, e.ID.Hex()).Err(unknown).Msg("event refused")
 	}
 	for _, s := range able {
-		if s.offer(delivery{answer: answer, action: s.actions[e.Action]}) {
-			l.bus.health.update(func(h *Health) { h.Delivered++ })
-			continue
-		}
-		l.overrun(s, e, answer)
+		l.hand(s, answer, s.actions[e.Action])
 	}
 }
 
-func (l *listener) overrun(s *Subscription, e Event, answer *answer) {
+func (l *listener) overrun(s *Subscription, answer *answer) {
+	e := &answer.event
 	reason := fmt.Sprintf("overrun: %d events wait for subscriber %q already", cap(s.queue), s.name)
 	s.overrun(timeOf(e.Time), reason)
 	answer.finish(nil, errors.New(reason), 0)
