@@ -162,40 +162,37 @@ func (d *durable) Entry(raw bson.Raw, pos Position) {
 	if d.ctx.Err() != nil {
 		return // interrupted: the position stays before this one
 	}
-	if d.handle(raw) {
-		if d.ctx.Err() != nil {
-			return
-		}
-		d.pos = pos
-		d.save(true)
-		return
+	handled, err := d.handle(raw)
+	if err != nil && d.ctx.Err() != nil {
+		return // interrupted as well
 	}
 	d.pos = pos
-	d.save(false)
+	d.save(handled)
 }
 
-// handle runs the event's action if it is for this subscription.
-func (d *durable) handle(raw bson.Raw) bool {
+// handle runs the event's action if it is for this subscription, and returns how
+// that went.
+func (d *durable) handle(raw bson.Raw) (handled bool, err error) {
 	b := d.sub.bus
 	all := d.sub.name == All
 	if d.head.parse(raw) != nil || string(d.head.name) != d.sub.name && !all {
-		return false // what is malformed is counted by the bus's own listener
+		return false, nil // what is malformed is counted by the bus's own listener
 	}
 	action, known := d.sub.actions[string(d.head.action)]
 	if all {
 		action, known = d.sub.actions[All], true
 	}
 	if !known {
-		return false
+		return false, nil
 	}
 	if d.head.target != nil {
 		if ok, err := matchTarget(d.head.target, &b.cfg.Identity); !ok || err != nil {
-			return false
+			return false, nil
 		}
 	}
 	e, err := Decode(slices.Clone(raw))
 	if err != nil {
-		return false
+		return false, nil
 	}
 	e.Reply = e.Reply && !all
 	answer := b.newAnswer(e, 1)
@@ -204,10 +201,11 @@ func (d *durable) handle(raw bson.Raw) bool {
 	done := make(chan struct{})
 	go func() { // the action may end its goroutine
 		defer close(done)
-		d.sub.act(d.ctx, delivery{answer: answer, action: action})
+		err = errGoexit
+		err = d.sub.act(d.ctx, delivery{answer: answer, action: action})
 	}()
 	<-done
-	return true
+	return true, err
 }
 
 // save stores the position: at once after an event was handled, and now and then

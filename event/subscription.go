@@ -152,9 +152,9 @@ func (s *Subscription) handle(ctx context.Context, d delivery) {
 	case d.gap != nil:
 		s.tellGap(ctx, *d.gap)
 	case d.action.concurrent:
-		s.bus.handlers.Go(func() { s.act(ctx, d) })
+		s.bus.handlers.Go(func() { _ = s.act(ctx, d) })
 	default:
-		s.act(ctx, d)
+		_ = s.act(ctx, d) // it has been answered and logged
 	}
 }
 
@@ -170,14 +170,14 @@ func (s *Subscription) offer(d delivery) bool {
 
 // act runs one action and answers, whatever the action does: it may panic, or
 // end its goroutine.
-func (s *Subscription) act(ctx context.Context, d delivery) {
+func (s *Subscription) act(ctx context.Context, d delivery) (err error) {
 	e := &d.answer.event
 	log := zerolog.Ctx(ctx).With().Str(fieldEvent, e.ID.Hex()).
 		Str(fieldSubscriber, s.name).Str(fieldAction, e.Action).Logger()
 	ctx = context.WithValue(log.WithContext(ctx), eventKey{}, e)
 	start := time.Now()
 	var result any
-	err := s.refusal(ctx, d)
+	err = s.refusal(ctx, d)
 	defer func() {
 		if value := recover(); value != nil {
 			err = &PanicError{Value: value, Stack: string(debug.Stack())}
@@ -187,10 +187,11 @@ func (s *Subscription) act(ctx context.Context, d delivery) {
 		logOutcome(&log, err, took)
 	}()
 	if err != nil {
-		return
+		return err
 	}
 	err = errGoexit // unless the next line returns
 	result, err = d.action.handle(ctx, e.Parameters)
+	return err
 }
 
 var errGoexit = errors.New("the action ended its goroutine (runtime.Goexit)")
