@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
@@ -47,12 +48,18 @@ func OpenCapped(ctx context.Context, db *mongo.Database, collection string, byte
 	if bytes == 0 {
 		bytes = DefaultLogBytes
 	}
-	majority := options.Collection().SetWriteConcern(writeconcern.Majority())
-	l := &cappedLog{coll: db.Collection(collection, majority), bytes: bytes}
+	l := &cappedLog{coll: logCollection(db, collection), bytes: bytes}
 	if err := l.ensure(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+// logCollection is written with the concern majority and read from the primary,
+// whatever the URI says: a position must be readable as soon as it is written.
+func logCollection(db *mongo.Database, name string) *mongo.Collection {
+	return db.Collection(name, options.Collection().
+		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()))
 }
 
 // ensure creates the collection when it is missing. An insert alone would

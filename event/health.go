@@ -51,14 +51,17 @@ func (h *health) received(err error) {
 func (h *health) state(s State, pos Position, err error) (changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	changed = h.now.State != s
+	before := h.now.State
+	changed = before != s
 	h.now.State, h.now.Position = s, pos
 	if s == StateListening {
 		h.heard = time.Now()
 	}
 	if err != nil {
 		h.now.LastError = err.Error()
-		h.now.Reconnects++
+		if before == StateBehind || before == StateListening {
+			h.now.Reconnects++
+		}
 	}
 	return changed
 }

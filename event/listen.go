@@ -46,6 +46,7 @@ func (b *Bus) Run(ctx context.Context) error {
 		b.health.started(from)
 		b.awaitDurable(ctx)
 		close(b.listening)
+		b.handlers.Go(func() { b.keepTime(acting) })
 		_ = b.events.Read(ctx, from, l) // returns only when ctx has ended
 	}
 
@@ -101,6 +102,24 @@ func (b *Bus) awaitDurable(ctx context.Context) {
 			case <-ctx.Done():
 			case <-s.durable.ready:
 			}
+		}
+	}
+}
+
+// clockInterval is how often the database is asked for its time: this process's
+// clock may be set meanwhile.
+const clockInterval = 30 * time.Second
+
+// keepTime knows the database's time until ctx ends.
+func (b *Bus) keepTime(ctx context.Context) {
+	tick := time.NewTicker(clockInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_ = b.askTime(ctx) // the last known difference is the best there is
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
 // Defaults of LogConfig for polling.
@@ -39,7 +38,7 @@ type pollingLog struct {
 // after it was appended. A capped collection of that name is an error.
 func OpenPolling(ctx context.Context, db *mongo.Database, collection string, cfg LogConfig) (Log, error) {
 	l := &pollingLog{
-		coll:     db.Collection(collection, options.Collection().SetWriteConcern(writeconcern.Majority())),
+		coll:     logCollection(db, collection),
 		interval: cmp.Or(cfg.PollInterval, DefaultPollInterval),
 		keep:     cmp.Or(cfg.Keep, DefaultKeep),
 	}

@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 
 	"github.com/fleetcast/fleetcast/event"
 )
@@ -24,7 +25,8 @@ var _ event.Directory = (*Registry)(nil)
 
 // NewRegistry returns the registry in this database. It does no I/O.
 func NewRegistry(db *mongo.Database) *Registry {
-	return &Registry{coll: db.Collection(ServersCollection)}
+	// From the primary, whatever the URI says: what was just written counts.
+	return &Registry{coll: db.Collection(ServersCollection, options.Collection().SetReadPreference(readpref.Primary()))}
 }
 
 // List returns all servers, lost ones too, by name.

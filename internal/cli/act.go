@@ -141,7 +141,10 @@ func (a *app) publish(ctx context.Context, bus *event.Bus, e event.Event, matche
 func (a *app) call(ctx context.Context, bus *event.Bus, e event.Event, wait time.Duration) error {
 	var sum event.Summary
 	var finals []event.Reply
-	for r, err := range bus.Call(ctx, e, event.Wait(wait), event.Summarize(&sum)) {
+	bounded, cancel := context.WithTimeoutCause(ctx, a.timeout+wait,
+		fmt.Errorf("the database did not take the event within --timeout %s", a.timeout))
+	defer cancel()
+	for r, err := range bus.Call(bounded, e, event.Wait(wait), event.Summarize(&sum)) {
 		if err == nil {
 			err = a.printReply(e, r)
 		}
