@@ -71,3 +71,29 @@ func TestPollingFleet(t *testing.T) {
 	require.Contains(t, r.stdout, "done")
 	require.Equal(t, 1, e.run("pause", "--strategy", "capped").code)
 }
+
+// TestServerSurvivesTheDatabase kills the store under a working server.
+func TestServerSurvivesTheDatabase(t *testing.T) {
+	t.Parallel()
+	dir, addr := t.TempDir(), freeAddress(t)
+	e := &env{t: t, uri: "mongodb://" + addr + "/survives"}
+	start := func() *process {
+		store := e.start("store", "--store-addr", addr, "--data-dir", dir)
+		_, err := store.line(patience)
+		require.NoError(t, err)
+		return store
+	}
+	store := start()
+	a := e.server("a", "--workers", "1")
+	id := e.servers()["a"].ID
+	require.Equal(t, 1, e.call(0, "pause").Done)
+	store.end(syscall.SIGKILL)
+	e.awaitText("a word about it", a.stderr, "trying again until it")
+	start()
+	e.await("the server to hear again", func() bool { return e.run("resume", "--wait", "1s").code == 0 })
+	s := e.servers()["a"]
+	require.Equal(t, id, s.ID, "the same process")
+	require.False(t, s.Paused || s.Deaf || s.Lost)
+	require.NotContains(t, a.stderr.String(), "gap")
+	require.Zero(t, a.end(syscall.SIGTERM))
+}
