@@ -80,6 +80,9 @@ func (b *beater) run(ctx context.Context) {
 		case <-regular.C:
 		}
 		gathered = nil
+		if ctx.Err() != nil {
+			return
+		}
 		if b.attempt(ctx, b.server.registry.beat) != nil && sleep(ctx, soonDelay) {
 			b.now()
 		}

@@ -190,4 +190,4 @@ func (r *Registry) remove(ctx context.Context, id bson.ObjectID) error {
 }
 
 // beatTimeout bounds one write of a beat.
-const beatTimeout = 5 * time.Second
+const beatTimeout = 3 * time.Second

@@ -258,7 +258,11 @@ func (s *Server) noteAbandoned(err error) {
 // leave removes the server from the registry; if the database is away it stays
 // there and is lost after a while.
 func (s *Server) leave(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, beatTimeout)
+	limit := beatTimeout
+	if s.beats.failing { // do not hold up the end of the process for long
+		limit = time.Second
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := s.registry.remove(bounded, s.bus.Identity().ServerID); err != nil {
 		zerolog.Ctx(ctx).Warn().Err(err).Msg("still in the registry; it will show as lost")
