@@ -14,6 +14,7 @@ VERSION = $(shell git describe --tags --exact-match 2>/dev/null || echo dev)
 BENCH ?= .
 BENCHTIME ?= 1s
 FUZZTIME ?= 20s
+SOAK ?= 3m
 
 # What users of the library import, and what must not come with it.
 LIBRARIES := config event server subscribers worker
@@ -22,7 +23,7 @@ NOT_LINKED := $(MODULE)/(embedded|internal)|github.com/FerretDB|modernc.org|gith
 # Modules of their own, beside the main one.
 MODULES := examples bench/peers
 
-.PHONY: help build test race vet fmt tidy links lint lint-tool modules integration bench fuzz figures absent ci clean
+.PHONY: help build test race vet fmt tidy links lint lint-tool modules integration bench fuzz soak figures absent ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +86,10 @@ fuzz: ## each fuzz target for FUZZTIME
 	    echo "$$pkg $$target"; \
 	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
 	  done; done
+
+soak: ## all faults at once for SOAK; SEED repeats one, FLEETCAST_TEST_URI names a real MongoDB
+	FLEETCAST_SOAK=$(SOAK) FLEETCAST_SEED=$(SEED) CGO_ENABLED=1 \
+	  go test -race -count=1 -v -timeout 0 -run '^(TestSoak|TestHalfOpenConnection)$$' ./event
 
 absent: ## say which suites cannot run on this machine
 	@say() { echo "suites not run here: $$*"; }; \
