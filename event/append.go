@@ -2,8 +2,6 @@ package event
 
 import (
 	"context"
-
-	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 // appendTries bounds how often documents are sent whose acknowledgement was
@@ -21,7 +19,7 @@ func appendRetrying(ctx context.Context, n int, store func(from int) (int, error
 			continue
 		}
 		failures++
-		if failures == appendTries || !mongo.IsNetworkError(err) || ctx.Err() != nil || !delays.wait(ctx) {
+		if failures == appendTries || !isPassing(err) || ctx.Err() != nil || !delays.wait(ctx) {
 			return err
 		}
 	}

@@ -16,7 +16,15 @@ const (
 	codeCommandNotSupported = 115
 	codeNotImplemented      = 238
 	codeFeatureUnsupported  = 303 // Amazon DocumentDB
-	codeDuplicateKey        = 11000
+
+	codeShutdownInProgress      = 91
+	codePrimarySteppedDown      = 189
+	codeNotWritablePrimary      = 10107
+	codeInterruptedAtShutdown   = 11600
+	codeInterruptedReplState    = 11602
+	codeNotPrimaryNoSecondaryOK = 13435
+
+	codeDuplicateKey = 11000
 )
 
 func hasCode(err error, code int) bool {
@@ -28,6 +36,21 @@ func hasCode(err error, code int) bool {
 // stores do that have no capped collections.
 func cannotDo(err error) bool {
 	for _, code := range []int{codeCommandNotFound, codeInvalidOptions, codeCommandNotSupported, codeNotImplemented, codeFeatureUnsupported} {
+		if hasCode(err, code) {
+			return true
+		}
+	}
+	return false
+}
+
+// isPassing reports whether a write failed in a way that a repetition may mend:
+// a lost connection, or a node that is no longer, or not yet, the primary.
+func isPassing(err error) bool {
+	if mongo.IsNetworkError(err) {
+		return true
+	}
+	for _, code := range []int{codeShutdownInProgress, codePrimarySteppedDown, codeNotWritablePrimary,
+		codeInterruptedAtShutdown, codeInterruptedReplState, codeNotPrimaryNoSecondaryOK} {
 		if hasCode(err, code) {
 			return true
 		}

@@ -179,7 +179,11 @@ func (a *answerer) batch(ctx context.Context, r Reply) []bson.Raw {
 func (a *answerer) store(ctx context.Context, batch []bson.Raw) {
 	ctx, cancel := context.WithTimeout(ctx, replyPatience)
 	defer cancel()
-	if err := a.log.Append(ctx, batch...); err != nil {
+	err := a.log.Append(ctx, batch...)
+	for delays := (backoff{}); err != nil && delays.wait(ctx); {
+		err = a.log.Append(ctx, batch...) // the ids make that harmless
+	}
+	if err != nil {
 		a.dropped.Add(int64(len(batch)))
 		zerolog.Ctx(ctx).Warn().Err(err).Int("replies", len(batch)).Msg("replies could not be stored; callers will show this server as missing")
 	}

@@ -17,6 +17,10 @@ const (
 	tailWindow = 10
 	// tailBatch is how many documents a tail asks for at a time.
 	tailBatch = 1000
+	// tailBytes is the size from which on an answer may have been cut off by the
+	// limit of 16 MiB, not by the end of the collection: no document is larger
+	// than the rest.
+	tailBytes = 7 << 20
 )
 
 var errDeadCursor = errors.New("the store closed the tail of an empty collection")
@@ -95,19 +99,20 @@ func (t *tail) session(ctx context.Context) error {
 	}
 	defer closeCursor(ctx, cursor)
 	t.reader.State(StateBehind, t.pos, nil)
-	for read := 0; ; {
+	for read, bytes := 0, 0; ; {
 		if cursor.RemainingBatchLength() == 0 {
 			if cursor.ID() == 0 {
 				return errDeadCursor
 			}
-			if read < tailBatch { // the store had no more than that
+			if read < tailBatch && bytes < tailBytes { // the store had no more than that
 				t.caughtUp()
 			}
-			read = 0
+			read, bytes = 0, 0
 		}
 		if t.next(ctx, cursor) {
 			t.entry(cursor.Current)
 			read++
+			bytes += len(cursor.Current)
 			continue
 		}
 		if cursor.Err() != nil {

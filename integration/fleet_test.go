@@ -155,7 +155,6 @@ func TestTargets(t *testing.T) {
 		{2, []string{"--server", "web-1", "--server", "db-1"}},
 		{1, []string{"--limit", "1"}},
 		{2, []string{"--limit", "50%"}},
-		{3, []string{"--worker-id", "1"}},
 		{1, []string{"--pid", strconv.Itoa(e.servers()["db-1"].PID)}},
 	} {
 		require.Equal(t, test.want, e.call(0, append([]string{"publish", "server", "refresh"}, test.args...)...).Done, test.args)

@@ -43,18 +43,24 @@ func notify(ch chan struct{}) {
 	}
 }
 
-// register enters the registry, trying until it succeeds, ctx ends, or the name
-// turns out to be taken.
+// register enters the registry, trying until it succeeds, ctx ends, or the server
+// that has the name beats: one that does not is waited for until it is lost.
 func (b *beater) register(ctx context.Context) bool {
+	var held time.Time // the last beat of a server that has the name
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
 		err := b.attempt(ctx, b.server.registry.register)
 		var taken *NameTakenError
 		switch {
 		case err == nil:
 			return true
-		case errors.As(err, &taken):
+		case errors.As(err, &taken) && !held.IsZero() && taken.At.After(held):
 			b.fault = err
 			return false
+		case errors.As(err, &taken):
+			held = taken.At // a dead one, perhaps our predecessor: it will be lost
+			if !sleep(ctx, delay) {
+				return false
+			}
 		case !sleep(ctx, delay):
 			return false
 		}
@@ -95,7 +101,11 @@ func (b *beater) run(ctx context.Context) {
 func (b *beater) attempt(ctx context.Context, write func(context.Context, Entry) error) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTimeout)
 	defer cancel()
-	err := write(bounded, b.server.entry())
+	e := b.server.entry()
+	err := write(bounded, e)
+	if err == nil {
+		b.server.noted(e.Desired)
+	}
 	if failing := err != nil; failing != b.failing {
 		b.failing = failing
 		if failing {
@@ -124,8 +134,13 @@ func (s *Server) entry() Entry {
 	offset := time.Until(s.bus.StoreTime())
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	desired := Desired{}
+	if s.applied {
+		desired.Paused = new(s.paused)
+	}
 	return Entry{
-		ID: id.ServerID, Name: id.Name, Host: id.Host, PID: id.PID, Version: s.cfg.Version,
+		Desired: desired,
+		ID:      id.ServerID, Name: id.Name, Host: id.Host, PID: id.PID, Version: s.cfg.Version,
 		Labels: id.Labels, StartedAt: s.started, Lifecycle: s.lifecycle, Paused: s.paused,
 		Actions: s.bus.Actions(),
 		Heartbeat: Heartbeat{
@@ -134,6 +149,15 @@ func (s *Server) entry() Entry {
 			RSS: residentMemory(), Goroutines: runtime.NumGoroutine(),
 			Workers: workerEntries(s.workers(), offset),
 		},
+	}
+}
+
+// noted forgets to note a state as desired that has been noted.
+func (s *Server) noted(d Desired) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d.Paused != nil && *d.Paused == s.paused {
+		s.applied = false
 	}
 }
 

@@ -34,9 +34,10 @@ func (c *control) setPaused(ctx context.Context, paused bool, already string) (s
 	s := c.server()
 	s.mu.Lock()
 	same := s.paused == paused
-	s.paused = paused
+	s.paused, s.applied = paused, true
 	s.mu.Unlock()
 	if same {
+		s.beats.now()
 		return c.state(already), nil
 	}
 	if s.pool != nil && paused {
@@ -66,11 +67,9 @@ func (c *control) Quiet(ctx context.Context) (subscribers.ServerState, error) {
 	return c.state(""), nil
 }
 
-func (c *control) Refresh(ctx context.Context) (subscribers.ServerState, error) {
+func (c *control) Refresh(context.Context) (subscribers.ServerState, error) {
 	s := c.server()
-	if err := s.registry.beat(ctx, s.entry()); err != nil {
-		return c.state(""), err
-	}
+	s.beats.now() // the beater is the only one that writes the entry
 	return c.state(""), nil
 }
 

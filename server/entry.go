@@ -27,7 +27,7 @@ type Entry struct {
 	Lifecycle Lifecycle           `bson:"lifecycle"`
 	Paused    bool                `bson:"paused"`
 	Actions   map[string][]string `bson:"actions"` // what it can do, by subscriber
-	Desired   Desired             `bson:"desired"` // written by publishers, never by the server
+	Desired   Desired             `bson:"desired"` // written by publishers; by the server when it has applied another
 	Heartbeat Heartbeat           `bson:"heartbeat"`
 
 	// Age is how old the beat was when the registry was read; it is not stored.

@@ -103,6 +103,7 @@ func (r *Registry) removeUnchanged(ctx context.Context, e Entry) (bool, error) {
 type NameTakenError struct {
 	Name string
 	By   bson.ObjectID
+	At   time.Time // of its last beat
 }
 
 func (e *NameTakenError) Error() string {
@@ -136,7 +137,7 @@ func (r *Registry) register(ctx context.Context, e Entry) error {
 		return err
 	}
 	if !holder.Lost() {
-		return &NameTakenError{Name: e.Name, By: holder.ID}
+		return &NameTakenError{Name: e.Name, By: holder.ID, At: holder.Heartbeat.At}
 	}
 	if _, err := r.removeUnchanged(ctx, holder); err != nil {
 		return err
@@ -161,17 +162,21 @@ func (r *Registry) named(ctx context.Context, name string) (Entry, error) {
 // has been removed from outside is there again afterwards.
 func (r *Registry) beat(ctx context.Context, e Entry) error {
 	h := e.Heartbeat
+	set := bson.D{
+		{Key: "name", Value: e.Name}, {Key: "host", Value: e.Host}, {Key: "pid", Value: e.PID},
+		{Key: "version", Value: e.Version}, {Key: "labels", Value: e.Labels},
+		{Key: "started_at", Value: e.StartedAt}, {Key: "lifecycle", Value: e.Lifecycle},
+		{Key: "paused", Value: e.Paused}, {Key: "actions", Value: e.Actions},
+		{Key: "heartbeat.position", Value: h.Position}, {Key: "heartbeat.state", Value: h.State},
+		{Key: "heartbeat.lag_ms", Value: h.LagMS}, {Key: "heartbeat.gaps", Value: h.Gaps},
+		{Key: "heartbeat.reconnects", Value: h.Reconnects}, {Key: "heartbeat.rss", Value: h.RSS},
+		{Key: "heartbeat.goroutines", Value: h.Goroutines}, {Key: "heartbeat.workers", Value: h.Workers},
+	}
+	if e.Desired.Paused != nil {
+		set = append(set, bson.E{Key: "desired.paused", Value: *e.Desired.Paused})
+	}
 	update := bson.D{
-		{Key: "$set", Value: bson.D{
-			{Key: "name", Value: e.Name}, {Key: "host", Value: e.Host}, {Key: "pid", Value: e.PID},
-			{Key: "version", Value: e.Version}, {Key: "labels", Value: e.Labels},
-			{Key: "started_at", Value: e.StartedAt}, {Key: "lifecycle", Value: e.Lifecycle},
-			{Key: "paused", Value: e.Paused}, {Key: "actions", Value: e.Actions},
-			{Key: "heartbeat.position", Value: h.Position}, {Key: "heartbeat.state", Value: h.State},
-			{Key: "heartbeat.lag_ms", Value: h.LagMS}, {Key: "heartbeat.gaps", Value: h.Gaps},
-			{Key: "heartbeat.reconnects", Value: h.Reconnects}, {Key: "heartbeat.rss", Value: h.RSS},
-			{Key: "heartbeat.goroutines", Value: h.Goroutines}, {Key: "heartbeat.workers", Value: h.Workers},
-		}},
+		{Key: "$set", Value: set},
 		{Key: "$currentDate", Value: bson.D{{Key: "heartbeat.at", Value: true}}},
 	}
 	_, err := r.coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}}, update, options.UpdateOne().SetUpsert(true))

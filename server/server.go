@@ -60,6 +60,7 @@ type Server struct {
 	paused    bool
 	killed    bool
 	joined    bool          // it is in the registry
+	applied   bool          // a pause or resume was applied, which the next beat notes as desired
 	stopping  chan struct{} // closed when stop or kill is asked for
 	started   time.Time
 	abandoned []int

@@ -285,7 +285,9 @@ func TestServerWithoutWorkers(t *testing.T) {
 
 func TestNameIsTakenOrTakenOver(t *testing.T) {
 	f := newFleet(t)
-	f.run(none, named("a"))
+	cfg := named("a")
+	cfg.Heartbeat = 50 * time.Millisecond
+	f.run(none, cfg)
 	second := f.start(none, named("a"))
 	var taken *server.NameTakenError
 	require.ErrorAs(t, second.wait(), &taken)
@@ -401,6 +403,17 @@ func TestPublishNotesTheDesiredState(t *testing.T) {
 	require.Equal(t, new(false), f.entries()["a"].Desired.Paused)
 	f.state("refresh", nil)
 	require.Equal(t, new(false), f.entries()["a"].Desired.Paused, "beats leave it alone")
+
+	// What a program without a directory publishes becomes the desired state, too.
+	f.state("pause", nil)
+	other, err := event.Open(t.Context(), f.db, event.Config{})
+	require.NoError(t, err)
+	_, err = other.Publish(t.Context(), event.New("server", "resume", nil))
+	require.NoError(t, err)
+	f.await("the resume as desired", func() bool {
+		e := f.entries()["a"]
+		return !e.Paused && e.Desired.Paused != nil && !*e.Desired.Paused
+	})
 }
 
 func TestHealthAndMetrics(t *testing.T) {

@@ -40,6 +40,12 @@ func (a *app) act(ctx context.Context, act *acting, subscriber, action string, p
 	if _, err := act.count(1); err != nil {
 		return err
 	}
+	if act.wait <= 0 {
+		return usageError("--wait %s: a positive duration such as 10s, or --no-wait", act.wait)
+	}
+	if len(target.WorkerIDs) > 0 && (subscriber == "server" || subscriber == "logger") {
+		return usageError("--worker-id is for stop, kill and thread-dump of workers: %s %s is for whole servers", subscriber, action)
+	}
 	s, err := a.connect(ctx)
 	if err != nil {
 		return err

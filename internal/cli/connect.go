@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -89,10 +89,9 @@ func (a *app) connectForever(ctx context.Context, uri string) (*store, error) {
 		if err == nil {
 			return s, nil
 		}
-		var refused mongo.CommandError // such as a wrong password: trying again is no use
-		if ctx.Err() != nil || errors.As(err, &refused) {
+		if ctx.Err() != nil || strings.Contains(err.Error(), "auth error") { // trying again is no use
 			s.close()
-			return nil, errors.Join(ctx.Err(), err)
+			return nil, cmp.Or(ctx.Err(), s.unreachable(err, time.Since(start)))
 		}
 		zerolog.Ctx(ctx).Warn().Err(s.unreachable(err, time.Since(start).Round(time.Second))).
 			Dur("retry_in_ms", delay).Msg("waiting for the database")

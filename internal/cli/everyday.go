@@ -31,6 +31,21 @@ func (a *app) simpleCommand(action, short string) *cobra.Command {
 	return cmd
 }
 
+// patienceBeyond is how much longer than the work a command waits by default: for
+// the pool's grace, and for the answer.
+const patienceBeyond = 15 * time.Second
+
+// waitFor waits, unless told otherwise, longer than the work may take.
+func (act *acting) waitFor(cmd *cobra.Command, work time.Duration) {
+	switch {
+	case cmd.Flags().Changed("wait"):
+	case work == 0: // without limit
+		act.wait = 24 * time.Hour
+	default:
+		act.wait = work + patienceBeyond
+	}
+}
+
 func (a *app) stopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "stop", Args: noArgs,
@@ -39,7 +54,7 @@ func (a *app) stopCommand() *cobra.Command {
 has ended and it has left the registry. With --worker-id only those workers
 finish and leave, and others take their places.`,
 	}
-	act := a.addActingFlags(cmd, server.DefaultShutdownTimeout+5*time.Second)
+	act := a.addActingFlags(cmd, server.DefaultShutdownTimeout+patienceBeyond)
 	timeout := cmd.Flags().Duration("work-timeout", server.DefaultShutdownTimeout,
 		"cancel work that takes longer than this, 0 = never (default: each server's own)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -52,6 +67,7 @@ finish and leave, and others take their places.`,
 		parameters := subscribers.StopParameters{}
 		if cmd.Flags().Changed("work-timeout") {
 			parameters.Timeout = (*subscribers.Duration)(timeout)
+			act.waitFor(cmd, *timeout)
 		}
 		return a.act(cmd.Context(), act, "server", "stop", parameters)
 	}
@@ -67,7 +83,7 @@ workers' work is cancelled, and others take their places. Work that ignores the
 cancellation for the wait time-out is abandoned, visibly: a goroutine cannot be
 killed.`,
 	}
-	act := a.addActingFlags(cmd, subscribers.DefaultKillWait+10*time.Second)
+	act := a.addActingFlags(cmd, subscribers.DefaultKillWait+patienceBeyond)
 	wait := cmd.Flags().Duration("wait-timeout", 0, "how long cancelled work may take to end (default 5s for a server, 3s for a worker)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		subscriber := "server"
@@ -77,6 +93,7 @@ killed.`,
 		if !cmd.Flags().Changed("wait-timeout") {
 			return a.act(cmd.Context(), act, subscriber, "kill", nil)
 		}
+		act.waitFor(cmd, *wait)
 		return a.act(cmd.Context(), act, subscriber, "kill", subscribers.KillParameters{WaitTimeout: subscribers.Duration(*wait)})
 	}
 	return cmd

@@ -23,7 +23,7 @@ func (a *app) serversCommand() *cobra.Command {
 	watch := cmd.Flags().BoolP("watch", "w", false, "show it anew until interrupted")
 	interval := cmd.Flags().Duration("interval", time.Second, "time between two views with --watch")
 	stuckAfter := cmd.Flags().Duration("stuck-after", 10*time.Minute, "a worker busy for longer shows as stuck, 0 = never")
-	showWorkers := cmd.Flags().Bool("workers", false, "list each server's workers below it")
+	showWorkers := cmd.Flags().Bool("show-workers", false, "list each server's workers below it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *interval <= 0 {
 			return usageError("--interval %s: a positive duration such as 1s", *interval)
