@@ -65,7 +65,7 @@ func TestPollingFleet(t *testing.T) {
 	e.server("a", "--strategy", "polling")
 	e.server("b")
 	require.Equal(t, 2, e.call(0, "pause").Done)
-	require.True(t, e.servers()["a"].Paused && e.servers()["b"].Paused)
+	e.await("both shown as paused", func() bool { s := e.servers(); return s["a"].Paused && s["b"].Paused })
 	r := e.run("events", "--since", "1h", "--follow=false")
 	require.Contains(t, r.stdout, "server pause")
 	require.Contains(t, r.stdout, "done")
@@ -91,9 +91,8 @@ func TestServerSurvivesTheDatabase(t *testing.T) {
 	e.awaitText("a word about it", a.stderr, "trying again until it")
 	start()
 	e.await("the server to hear again", func() bool { return e.run("resume", "--wait", "1s").code == 0 })
-	s := e.servers()["a"]
-	require.Equal(t, id, s.ID, "the same process")
-	require.False(t, s.Paused || s.Deaf || s.Lost)
+	e.await("the resume in the registry", func() bool { s := e.servers()["a"]; return !s.Paused && !s.Deaf && !s.Lost })
+	require.Equal(t, id, e.servers()["a"].ID, "the same process")
 	require.NotContains(t, a.stderr.String(), "gap")
 	require.Zero(t, a.end(syscall.SIGTERM))
 }
