@@ -35,6 +35,20 @@ func TestDev(t *testing.T) {
 	require.Zero(t, dev.end(syscall.SIGTERM), dev.stderr)
 }
 
+// TestDevInAHurry gives the second signal while work goes on.
+func TestDevInAHurry(t *testing.T) {
+	t.Parallel()
+	e := &env{t: t}
+	dev := e.start("dev", "--store-addr", "127.0.0.1:0", "--workers", "50", "--no-color")
+	e.awaitText("dev to be up", dev.stdout, "fleetcast is up")
+	_, rest, _ := strings.Cut(dev.stdout.String(), "FLEETCAST_URI=")
+	e.uri, _, _ = strings.Cut(rest, "\n")
+	e.await("work", func() bool { return e.servers()["dev-1"].busy() > 40 })
+	require.NoError(t, dev.cmd.Process.Signal(syscall.SIGINT))
+	e.await("the first signal's effect", func() bool { return e.servers()["dev-1"].Lifecycle != "running" })
+	require.Equal(t, 5, dev.end(syscall.SIGINT), dev.stderr)
+}
+
 // TestDataSurvivesARestart keeps the data in a folder.
 func TestDataSurvivesARestart(t *testing.T) {
 	t.Parallel()

@@ -80,6 +80,15 @@ func TestKill(t *testing.T) {
 		return len(w) == 2 && w[0].ID == 2 && w[1].ID == 3
 	})
 
+	require.Equal(t, 1, e.call(0, "stop", "--server", "a", "--worker-id", "3").Done)
+	e.await("another worker in its place", func() bool {
+		w := e.servers()["a"].Workers
+		return len(w) == 2 && w[0].ID == 2 && w[1].ID == 4
+	})
+	watch := e.start("servers", "--watch", "--interval", "50ms", "-o", "jsonl")
+	e.await("views one after the other", func() bool { return strings.Count(watch.stdout.String(), `"name":"a"`) > 2 })
+	require.Zero(t, watch.end(syscall.SIGINT))
+
 	require.Equal(t, 1, e.call(0, "kill", "--server", "a").Done)
 	<-a.exited
 	require.Equal(t, 5, a.code, "an exit code of its own")

@@ -2,15 +2,20 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/server"
 )
 
-// awaitMembers waits until that many servers live, or ctx ends.
-func awaitMembers(ctx context.Context, registry *server.Registry, n int) bool {
+// awaitFleet waits until that many servers with so many workers each are in the
+// registry, or ctx ends.
+func awaitFleet(ctx context.Context, registry *server.Registry, n, workers int) bool {
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
-		if members, err := registry.Members(ctx); err == nil && len(members) >= n {
+		members, err := registry.Members(ctx)
+		members = slices.DeleteFunc(members, func(m event.Member) bool { return len(m.Workers) < workers })
+		if err == nil && len(members) >= n {
 			tick.Stop()
 			return true
 		}

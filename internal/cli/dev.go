@@ -101,10 +101,11 @@ func (a *app) devFleet(ctx context.Context, uri string, fleet *fleetFlags, n int
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var running sync.WaitGroup
-	for _, one := range servers {
+	faults := make([]error, len(servers))
+	for i, one := range servers {
 		running.Go(func() {
-			if err := a.runDevServer(ctx, one); err != nil {
-				fail(err)
+			if faults[i] = a.runDevServer(ctx, one); faults[i] != nil {
+				fail(faults[i]) // one that does not run ends them all
 			}
 		})
 	}
@@ -114,15 +115,12 @@ func (a *app) devFleet(ctx context.Context, uri string, fleet *fleetFlags, n int
 		zerolog.Ctx(ctx).Info().Msg("all servers of the demo fleet have stopped; the store goes on until Ctrl-C")
 		<-ctx.Done()
 	}
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		return cause
-	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // announce waits until the whole fleet is in the registry, and says so.
 func (a *app) announce(ctx context.Context, s *store, uri string, fleet *fleetFlags, servers int) {
-	if !awaitMembers(ctx, server.NewRegistry(s.db), servers) {
+	if !awaitFleet(ctx, server.NewRegistry(s.db), servers, fleet.workers) {
 		return
 	}
 	command := "fleetcast"
