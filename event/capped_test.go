@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -21,7 +22,14 @@ import (
 // uri is of the MongoDB that FLEETCAST_TEST_URI names, or of an embedded store.
 var uri string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+func TestMain(m *testing.M) {
+	// The parallel tests wait, for the store and for time-outs, more than they
+	// compute.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(testMain(m))
+}
 
 func testMain(m *testing.M) int {
 	if uri = os.Getenv("FLEETCAST_TEST_URI"); uri != "" {

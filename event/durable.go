@@ -137,7 +137,7 @@ func (d *durable) position(ctx context.Context) (Position, bool) {
 		pos, ok, err := d.sub.bus.cfg.Positions.Load(ctx, d.name)
 		if err == nil && !ok {
 			if pos = d.start; pos == Latest() {
-				pos, err = d.sub.bus.events.Mark(ctx)
+				pos, err = markSoon(ctx, d.sub.bus.events)
 			}
 			if err == nil { // from here on, what is published is received
 				err = d.sub.bus.cfg.Positions.Save(ctx, d.name, pos)

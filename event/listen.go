@@ -81,7 +81,7 @@ func (b *Bus) startPosition(ctx context.Context, l *listener) (from Position, ok
 	for ctx.Err() == nil {
 		err := b.askTime(ctx)
 		if err == nil {
-			if from, err = b.events.Mark(ctx); err == nil {
+			if from, err = markSoon(ctx, b.events); err == nil {
 				return from, true
 			}
 		}

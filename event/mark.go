@@ -1,6 +1,7 @@
 package event
 
 import (
+	"context"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -16,6 +17,13 @@ func mark() (bson.ObjectID, bson.Raw, error) {
 		{Key: "publisher", Value: thisProcess()},
 	})
 	return id, raw, err
+}
+
+// markSoon marks the position of now, and gives up after answerTime.
+func markSoon(ctx context.Context, log Log) (Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	return log.Mark(ctx)
 }
 
 func timeOf(ts bson.Timestamp) time.Time {

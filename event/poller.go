@@ -23,11 +23,18 @@ type poller struct {
 	seen   recent
 	odd    map[string]bool // ids of malformed documents that were handed on
 	polled time.Time       // the last success, by this process's clock
+	silent bool            // the last poll ended in a time-out
 
 	horizon bson.Timestamp // the highest timestamp at the last poll
 }
 
 func (p *poller) poll(ctx context.Context) error {
+	if p.silent {
+		if err := findLiveConnection(ctx, p.log.coll.Database()); err != nil {
+			return err
+		}
+		p.silent = false
+	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	docs, err := p.read(ctx)

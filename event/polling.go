@@ -169,6 +169,7 @@ func (l *pollingLog) Read(ctx context.Context, from Position, r Reader) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
+			p.silent = mongo.IsTimeout(err)
 			r.State(StateConnecting, p.pos, err)
 			delays.wait(ctx)
 			continue

@@ -66,6 +66,7 @@ type tail struct {
 	filtered bool // the cursor starts tailWindow before newest
 	gap      bool // pos is no longer in the collection
 	progress bool // the store has answered: the next failure is a new one
+	silent   bool // the last cursor ended in a time-out: its connection may not be the only dead one
 }
 
 func (l *cappedLog) Read(ctx context.Context, from Position, r Reader) error {
@@ -81,8 +82,9 @@ func (l *cappedLog) Read(ctx context.Context, from Position, r Reader) error {
 			delays.reset()
 		}
 		if errors.Is(err, errDeadCursor) { // that is no failure; a mark keeps the next one open
-			_, err = t.log.Mark(ctx)
+			_, err = markSoon(ctx, t.log)
 		}
+		t.silent = mongo.IsTimeout(err)
 		r.State(StateConnecting, t.pos, err)
 		if err != nil && !delays.wait(ctx) {
 			return nil
@@ -125,6 +127,11 @@ func (t *tail) session(ctx context.Context) error {
 // still there. It looks after opening: a document that is there now lies before
 // the cursor's end, or is a loss that the cursor itself will notice.
 func (t *tail) open(ctx context.Context) (*mongo.Cursor, error) {
+	if t.silent {
+		if err := findLiveConnection(ctx, t.log.coll.Database()); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	if err := t.log.ensure(ctx); err != nil { // it may have been dropped
