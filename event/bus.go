@@ -22,6 +22,8 @@ const (
 	RepliesCollection = "replies"
 )
 
+const defaultQueue = 1024
+
 // Config configures a Bus. The zero value works.
 type Config struct {
 	// Identity is what this process is. Default: a new server id, the host, the
@@ -55,6 +57,7 @@ type Bus struct {
 	calls   callReader
 	health  health
 
+	timed     chan struct{} // closed when the store's time is known
 	listening chan struct{}
 
 	// By subscriber name. Replaced as a whole, under mu; the listener reads it
@@ -69,6 +72,9 @@ type Bus struct {
 // Open opens the bus on a database, in which it creates the collections when
 // they are missing. It fails with a [*NotCappedError] when they exist otherwise.
 func Open(ctx context.Context, db *mongo.Database, cfg Config) (*Bus, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	events, err := OpenLog(ctx, db, EventsCollection, cfg.Log)
 	if err != nil {
 		return nil, err
@@ -83,14 +89,28 @@ func Open(ctx context.Context, db *mongo.Database, cfg Config) (*Bus, error) {
 	return NewBus(events, replies, cfg), nil
 }
 
+// check returns all that is wrong with the Config.
+func (c Config) check() error {
+	var faults []error
+	for name, negative := range map[string]bool{
+		"MaxParameters": c.MaxParameters < 0, "Queue": c.Queue < 0, "DrainTime": c.DrainTime < 0,
+	} {
+		if negative {
+			faults = append(faults, fmt.Errorf("event.Config.%s is negative: leave it 0 for its default", name))
+		}
+	}
+	return errors.Join(faults...)
+}
+
 // NewBus makes a bus of two logs, for other stores and for tests (see
-// event/eventtest).
+// event/eventtest). A number below zero in cfg counts as its default.
 func NewBus(events, replies Log, cfg Config) *Bus {
-	cfg.Queue = cmp.Or(cfg.Queue, 1024)
-	cfg.DrainTime = cmp.Or(cfg.DrainTime, 5*time.Second)
+	cfg.Queue = cmp.Or(max(0, cfg.Queue), defaultQueue)
+	cfg.DrainTime = cmp.Or(max(0, cfg.DrainTime), 5*time.Second)
 	cfg.Identity = cfg.Identity.withDefaults()
 	b := &Bus{
 		cfg: cfg, events: events, replies: replies,
+		timed:     make(chan struct{}),
 		listening: make(chan struct{}),
 		answers:   answerer{log: replies, queue: make(chan Reply, replyQueue)},
 	}
@@ -199,5 +219,5 @@ func (b *Bus) Actions() map[string][]string {
 func (b *Bus) Listening() <-chan struct{} { return b.listening }
 
 // StoreTime is the time by the database's clock, as far as this process knows
-// it from the last time that it asked.
-func (b *Bus) StoreTime() time.Time { return time.Now().Add(b.health.clockOffset()) }
+// it from the last time that it asked; before Run, its own.
+func (b *Bus) StoreTime() time.Time { return b.health.storeTime() }

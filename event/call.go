@@ -56,7 +56,8 @@ type Outcome struct {
 // nothing and the summary says Matched 0.
 //
 // An error is yielded, last, when the event could not be published or the
-// answers could not be read: what the servers answer, and that some do not, is
+// answers could not be read (the summary then does not tell a silent server from
+// a caller that did not hear it): what the servers answer, and that some do not, is
 // no error. Breaking off, or the end of the wait, does not stop the servers.
 // It works with and without Run; any number of calls share one reader.
 func (b *Bus) Call(ctx context.Context, e Event, opts ...CallOption) iter.Seq2[Reply, error] {
@@ -91,7 +92,7 @@ func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
 	if len(members) == 0 {
 		return nil
 	}
-	replies, stop, err := c.bus.calls.watch(ctx, c.event.ID)
+	box, stop, err := c.bus.calls.watch(ctx, c.event.ID)
 	if err != nil {
 		return err
 	}
@@ -108,8 +109,8 @@ func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-timer.C:
-			return nil
-		case r := <-replies:
+			return c.bus.calls.trouble(box)
+		case r := <-box.out:
 			c.take(r)
 			if !yield(r, nil) {
 				return nil

@@ -2,6 +2,8 @@ package event
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -18,10 +20,11 @@ type callReader struct {
 
 	mu    sync.Mutex
 	calls map[bson.ObjectID]*inbox
+	fault error // why the answers cannot be read at present
 }
 
 // watch returns the replies to an event that is published after it returns.
-func (c *callReader) watch(ctx context.Context, id bson.ObjectID) (<-chan Reply, func(), error) {
+func (c *callReader) watch(ctx context.Context, id bson.ObjectID) (*inbox, func(), error) {
 	c.starting.Lock()
 	defer c.starting.Unlock()
 	if c.stop == nil {
@@ -38,10 +41,11 @@ func (c *callReader) watch(ctx context.Context, id bson.ObjectID) (<-chan Reply,
 		c.calls = map[bson.ObjectID]*inbox{}
 	}
 	c.calls[id] = box
-	return box.out, func() { c.leave(id, box) }, nil
+	return box, func() { c.leave(id, box) }, nil
 }
 
 func (c *callReader) start(ctx context.Context, from Position) {
+	c.fault = nil // nobody else is there
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { _ = c.log.Read(ctx, from, c) })
@@ -80,10 +84,34 @@ func (c *callReader) Entry(raw bson.Raw, _ Position) {
 	}
 }
 
-// Gap needs no action: servers whose answers were dropped show as missing.
-func (c *callReader) Gap(Gap) {}
+func (c *callReader) Gap(gap Gap) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, box := range c.calls {
+		box.gap = errors.New(gap.Reason)
+	}
+}
 
-func (c *callReader) State(State, Position, error) {}
+func (c *callReader) State(s State, _ Position, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err != nil:
+		c.fault = err
+	case s == StateListening:
+		c.fault = nil
+	}
+}
+
+// trouble says why answers may be missing that the servers have given.
+func (c *callReader) trouble(box *inbox) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := errors.Join(box.gap, c.fault); err != nil {
+		return fmt.Errorf("the answers could not all be read, servers without one may have given it: %w", err)
+	}
+	return nil
+}
 
 // inbox is an unbounded queue, so that a slow caller holds up no other. It is
 // bounded by what the servers answer to one event.
@@ -92,6 +120,7 @@ type inbox struct {
 	wake chan struct{}
 	done chan struct{}
 	over sync.WaitGroup
+	gap  error // answers were lost; the callReader's mutex guards it
 
 	mu    sync.Mutex
 	items []Reply

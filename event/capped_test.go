@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.uber.org/goleak"
 
 	"github.com/fleetcast/fleetcast/embedded"
 	"github.com/fleetcast/fleetcast/event"
@@ -45,8 +46,14 @@ func testMain(m *testing.M) int {
 	uri = store.URI()
 	done := make(chan error)
 	go func() { done <- store.Run(ctx) }()
-	defer func() { stop(); <-done }()
-	return m.Run()
+	code := m.Run()
+	stop()
+	<-done
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "after all tests:", err)
+		return 1
+	}
+	return code
 }
 
 // database returns a new one, dropped when the test ends.

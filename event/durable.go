@@ -116,6 +116,10 @@ func (d *durable) run(ctx context.Context, s *Subscription) {
 		}
 	}()
 	d.sub, d.ctx = s, reading
+	select {
+	case <-s.bus.timed: // what is late is known by the store's clock
+	case <-reading.Done():
+	}
 	from, ok := d.position(reading)
 	close(d.ready)
 	if !ok {

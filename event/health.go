@@ -25,10 +25,12 @@ type Health struct {
 
 // health is the Health under a lock, and the store's clock.
 type health struct {
-	mu     sync.Mutex
-	now    Health
-	heard  time.Time // the last confirmation
-	offset time.Duration
+	mu    sync.Mutex
+	now   Health
+	heard time.Time // the last confirmation
+
+	clock   time.Time // what the store's clock showed
+	clockAt time.Time // at this moment of this process's, which counts on when that is set anew
 }
 
 func (h *health) update(change func(*Health)) {
@@ -73,16 +75,19 @@ func (h *health) started(pos Position) {
 	h.now.Position, h.heard = pos, time.Now()
 }
 
-func (h *health) clockOffset() time.Duration {
+func (h *health) storeTime() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.offset
+	if h.clockAt.IsZero() {
+		return time.Now()
+	}
+	return h.clock.Add(time.Since(h.clockAt))
 }
 
-func (h *health) setClock(offset time.Duration) {
+func (h *health) setClock(store, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.offset = offset
+	h.clock, h.clockAt = store, at
 }
 
 // Health returns the present state.

@@ -77,18 +77,27 @@ func (b *Bus) begin(acting context.Context) error {
 
 // startPosition marks the place from which on events are acted upon.
 func (b *Bus) startPosition(ctx context.Context, l *listener) (from Position, ok bool) {
-	delays := backoff{}
-	for ctx.Err() == nil {
-		err := b.askTime(ctx)
+	if !l.persist(ctx, func() error { return b.askTime(ctx) }) {
+		return from, false
+	}
+	close(b.timed)
+	ok = l.persist(ctx, func() (err error) {
+		from, err = markSoon(ctx, b.events)
+		return err
+	})
+	return from, ok
+}
+
+// persist tries until it succeeds, which it reports, or ctx ends.
+func (l *listener) persist(ctx context.Context, try func() error) bool {
+	for delays := (backoff{}); ctx.Err() == nil; delays.wait(ctx) {
+		err := try()
 		if err == nil {
-			if from, err = markSoon(ctx, b.events); err == nil {
-				return from, true
-			}
+			return true
 		}
 		l.State(StateConnecting, Position{}, err)
-		delays.wait(ctx)
 	}
-	return Position{}, false
+	return false
 }
 
 // awaitDurable waits until the durable subscriptions have their positions, too.
@@ -133,7 +142,7 @@ func (b *Bus) askTime(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.health.setClock(at.Sub(before.Add(time.Since(before) / 2)))
+	b.health.setClock(at, before.Add(time.Since(before)/2))
 	return nil
 }
 

@@ -16,6 +16,9 @@ import (
 const (
 	DefaultPollInterval = 250 * time.Millisecond
 	DefaultKeep         = 24 * time.Hour
+
+	// leastKeep is well above tailWindow: a poll finds the last document again.
+	leastKeep = time.Minute
 )
 
 const (

@@ -120,9 +120,10 @@ const (
 // them in batches, so that neither the listener nor a subscriber waits for the
 // store.
 type answerer struct {
-	log     Log
-	queue   chan Reply
-	dropped atomic.Int64
+	log      Log
+	queue    chan Reply
+	dropped  atomic.Int64 // for whatever reason, in all
+	overruns atomic.Int64 // because the queue was full, since that was logged
 }
 
 // send queues a reply; when the queue is full it is dropped and counted, so that
@@ -132,6 +133,7 @@ func (a *answerer) send(r Reply) {
 	case a.queue <- r:
 	default:
 		a.dropped.Add(1)
+		a.overruns.Add(1)
 	}
 }
 
@@ -182,6 +184,10 @@ func (a *answerer) store(ctx context.Context, batch []bson.Raw) {
 	err := a.log.Append(ctx, batch...)
 	for delays := (backoff{}); err != nil && delays.wait(ctx); {
 		err = a.log.Append(ctx, batch...) // the ids make that harmless
+	}
+	if n := a.overruns.Swap(0); n > 0 {
+		zerolog.Ctx(ctx).Warn().Int64("replies", n).
+			Msg("replies were dropped, because too many waited to be stored; callers will show this server as missing")
 	}
 	if err != nil {
 		a.dropped.Add(int64(len(batch)))

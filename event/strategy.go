@@ -34,8 +34,21 @@ type LogConfig struct {
 	Bytes int64
 	// PollInterval is the time between two polls. Default 250 ms.
 	PollInterval time.Duration
-	// Keep is how long a polled collection keeps its documents. Default 24 h.
+	// Keep is how long a polled collection keeps its documents, at least a
+	// minute. Default 24 h.
 	Keep time.Duration
+}
+
+func (c LogConfig) check() error {
+	switch {
+	case c.Bytes < 0:
+		return fmt.Errorf("event.LogConfig.Bytes is %d: a capped collection has a positive size", c.Bytes)
+	case c.PollInterval < 0:
+		return fmt.Errorf("event.LogConfig.PollInterval is %s: it may not be negative", c.PollInterval)
+	case c.Keep != 0 && c.Keep < leastKeep:
+		return fmt.Errorf("event.LogConfig.Keep is %s: a listener that is away for a moment needs at least %s", c.Keep, leastKeep)
+	}
+	return nil
 }
 
 // ParseStrategy reads a strategy's name.
@@ -50,6 +63,9 @@ func ParseStrategy(name string) (Strategy, error) {
 // OpenLog returns the Log in a collection, which it creates when it is missing.
 // Several processes may do so at once.
 func OpenLog(ctx context.Context, db *mongo.Database, collection string, cfg LogConfig) (Log, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	switch cfg.Strategy {
 	case Capped:
 		return OpenCapped(ctx, db, collection, cfg.Bytes)

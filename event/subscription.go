@@ -73,6 +73,8 @@ func (s *Subscription) Close() {
 		defer b.mu.Unlock()
 		rest := slices.DeleteFunc(slices.Clone(b.byName()[s.name]), func(o *Subscription) bool { return o == s })
 		b.changeSubscriptions(s.name, rest)
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		close(s.closed)
 	})
 }
@@ -141,7 +143,7 @@ func (s *Subscription) ended(ctx context.Context) string {
 	case <-ctx.Done():
 		return "the server is stopping"
 	case <-s.closed:
-		return "the subscriber has been closed"
+		return closedReason
 	default:
 		return ""
 	}
@@ -158,8 +160,17 @@ func (s *Subscription) handle(ctx context.Context, d delivery) {
 	}
 }
 
-// offer queues a delivery; it never blocks the listener.
+// offer queues a delivery; it never blocks the listener. After Close it refuses:
+// nobody would take what is queued. It is false when the queue is full.
 func (s *Subscription) offer(d delivery) bool {
+	s.mu.Lock() // Close waits, so that its end of the queue is the last
+	defer s.mu.Unlock()
+	select {
+	case <-s.closed:
+		d.refuse(closedReason)
+		return true
+	default:
+	}
 	select {
 	case s.queue <- d:
 		return true
@@ -167,6 +178,8 @@ func (s *Subscription) offer(d delivery) bool {
 		return false
 	}
 }
+
+const closedReason = "the subscriber has been closed"
 
 // act runs one action and answers, whatever the action does: it may panic, or
 // end its goroutine.

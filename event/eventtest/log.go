@@ -26,6 +26,7 @@ type Log struct {
 	size    int // of all entries, in bytes
 	ids     map[bson.ObjectID]bool
 	stamp   bson.Timestamp
+	ahead   time.Duration // of this process's clock
 	grown   chan struct{} // closed and replaced by each Append
 }
 
@@ -95,7 +96,7 @@ func (l *Log) append(doc bson.Raw) error {
 }
 
 func (l *Log) nextStamp() bson.Timestamp {
-	now := bson.Timestamp{T: uint32(time.Now().Unix()), I: 1}
+	now := bson.Timestamp{T: uint32(time.Now().Add(l.ahead).Unix()), I: 1}
 	if now.T <= l.stamp.T {
 		now = bson.Timestamp{T: l.stamp.T, I: l.stamp.I + 1}
 	}
@@ -143,7 +144,19 @@ func (l *Log) find(id bson.ObjectID) int {
 }
 
 // Time implements event.Log.
-func (l *Log) Time(context.Context) (time.Time, error) { return time.Now(), nil }
+func (l *Log) Time(context.Context) (time.Time, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().Add(l.ahead), nil
+}
+
+// Skew sets how far the log's clock is ahead of this process's; behind, when
+// ahead is negative.
+func (l *Log) Skew(ahead time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ahead = ahead
+}
 
 // Read implements event.Log.
 func (l *Log) Read(ctx context.Context, from event.Position, r event.Reader) error {
