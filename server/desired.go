@@ -113,8 +113,12 @@ func (c *control) reconcile(ctx context.Context) error {
 		return err
 	}
 	if want.Paused != nil {
-		if _, err := c.setPaused(ctx, *want.Paused, ""); err != nil {
+		changed, err := s.setPaused(ctx, *want.Paused)
+		if err != nil {
 			return err
+		}
+		if changed {
+			c.log(ctx).Bool("paused", *want.Paused).Msg("pause or resume made up for after a gap")
 		}
 	}
 	if logger := s.cfg.Logger; logger != nil && want.LogLevel != "" && logger.Level() != want.LogLevel {

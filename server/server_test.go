@@ -250,7 +250,7 @@ func TestKillAbandonsWorkThatIgnoresIt(t *testing.T) {
 	f.await("work", func() bool { return f.busy("a") == 2 })
 	r := f.call(event.New("server", "kill", bson.M{"wait_timeout": "50ms"}))
 	require.Equal(t, event.Failed, r.Kind)
-	require.Equal(t, "stopped, but some workers did not end", r.Error)
+	require.Equal(t, "abandoned, because cancelled work did not end: worker 1 test 1, worker 2 test 1", r.Error)
 	var s subscribers.ServerState
 	require.NoError(t, r.Result(&s))
 	require.Equal(t, []int{1, 2}, s.Abandoned)
