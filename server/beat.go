@@ -30,9 +30,8 @@ type beater struct {
 	ended  chan struct{} // closed when run has returned
 
 	// Of one goroutine at a time: Run's, then run's, then Run's again.
-	refused error     // why register gave up
-	tried   bool      // a write may have reached the database
-	reached time.Time // when the database was last known to be there
+	refused error // why register gave up
+	tried   bool  // a write may have reached the database
 
 	mu         sync.Mutex
 	waiting    []chan struct{} // closed when a beat that begins now is written
@@ -83,8 +82,7 @@ func (b *beater) show(ctx context.Context) {
 // register enters the registry, trying until it succeeds, ctx ends, or the server
 // that has the name beats: one that does not is waited for until it is lost.
 func (b *beater) register(ctx context.Context) bool {
-	b.reached = time.Now() // the bus has just heard from it
-	var held time.Time     // the last beat of a server that has the name
+	var held time.Time // the last beat of a server that has the name
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
 		err := b.attempt(ctx, b.server.registry.register)
 		var taken *NameTakenError
@@ -152,7 +150,6 @@ func (b *beater) attempt(ctx context.Context, write func(context.Context, Entry)
 		b.mu.Unlock()
 		return err
 	}
-	b.reached = time.Now()
 	b.server.noted(e.Desired)
 	for _, shown := range waiting {
 		close(shown)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -58,6 +59,18 @@ func (c *control) Refresh(ctx context.Context) (subscribers.ServerState, error) 
 	return c.state(""), nil
 }
 
+func (c *control) Resize(ctx context.Context, maxWorkers int) (subscribers.ServerState, error) {
+	s := c.server()
+	if s.pool == nil {
+		return c.state(""), event.Refuse("this server has no workers of its own to resize")
+	}
+	if err := s.refusal(); err != nil {
+		return c.state(""), err
+	}
+	already := fmt.Sprintf("already %d", maxWorkers)
+	return c.changed(ctx, "server resized", already, func() (bool, error) { return s.pool.Resize(maxWorkers) })
+}
+
 func (c *control) Stop(ctx context.Context, timeout *time.Duration) (subscribers.ServerState, error) {
 	s := c.server()
 	limit := s.cfg.ShutdownTimeout
@@ -87,17 +100,19 @@ func (c *control) ended() (subscribers.ServerState, error) {
 // state is the result of an action.
 func (c *control) state(note string) subscribers.ServerState {
 	s := c.server()
-	busy := 0
+	state := subscribers.ServerState{Note: note}
 	for _, w := range s.workers() {
 		if !w.BusySince.IsZero() {
-			busy++
+			state.Busy++
 		}
+	}
+	if s.pool != nil {
+		state.MaxWorkers = s.pool.Size()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return subscribers.ServerState{
-		Lifecycle: string(s.lifecycle), Paused: s.paused, Busy: busy, Note: note, Abandoned: s.abandoned,
-	}
+	state.Lifecycle, state.Paused, state.Abandoned = string(s.lifecycle), s.paused, s.abandoned
+	return state
 }
 
 func (c *control) ThreadDump(ctx context.Context) (subscribers.Dump, error) {

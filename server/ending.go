@@ -16,9 +16,10 @@ type ending struct {
 	gaveUp chan struct{} // closed when the hook is no longer waited for
 	killed chan struct{} // closed by the first Kill
 
-	mu     sync.Mutex
-	timers []*time.Timer
-	given  bool
+	mu      sync.Mutex
+	timers  []*time.Timer
+	given   bool
+	hurried func() // what the next kill calls, if anything
 }
 
 func newEnding() *ending {
@@ -39,6 +40,9 @@ func (e *ending) kill(wait time.Duration) {
 	e.mu.Lock()
 	if !isClosed(e.killed) {
 		close(e.killed)
+	}
+	if e.hurried != nil {
+		e.hurried()
 	}
 	e.mu.Unlock()
 	e.cancelNow(worker.ErrKilled, wait)
@@ -62,6 +66,13 @@ func (e *ending) after(d time.Duration, do func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.timers = append(e.timers, time.AfterFunc(d, do))
+}
+
+// hurry lets the next kill call do, and no earlier one.
+func (e *ending) hurry(do func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hurried = do
 }
 
 // release ends the timers and the context.

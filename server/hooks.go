@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"time"
 
@@ -129,7 +128,16 @@ func call(ctx context.Context, name string, hook func(context.Context) error, ga
 	case <-gaveUp:
 	}
 	if err != nil {
-		return fmt.Errorf("hook %s: %w", name, err)
+		return &hookError{name, err}
 	}
 	return nil
 }
+
+// hookError is the failure of a hook.
+type hookError struct {
+	name string
+	err  error
+}
+
+func (e *hookError) Error() string { return "hook " + e.name + ": " + e.err.Error() }
+func (e *hookError) Unwrap() error { return e.err }

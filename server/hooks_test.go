@@ -262,3 +262,19 @@ func TestLogStacks(t *testing.T) {
 		}
 	})
 }
+
+func TestPauseWhileTheStopHookRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := run(t, nil, Config{Hooks: Hooks{Stop: func(ctx context.Context) error { <-ctx.Done(); return nil }}})
+		o.Stop(time.Minute)
+		synctest.Wait()
+		require.Zero(t, took(func() {
+			_, reply := o.act("pause")
+			require.Equal(t, event.Refused, reply.Kind)
+			state, reply := o.act("quiet")
+			require.Equal(t, event.Done, reply.Kind)
+			require.Equal(t, "already stopping", state.Note)
+		}), "nothing waits for the hook")
+		require.NoError(t, o.ends())
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/fleetcast/fleetcast/event"
 )
@@ -19,14 +20,16 @@ const ServersCollection = "servers"
 
 // Registry is the fleet's list of servers. It is safe for concurrent use, and
 // is the event.Directory of buses on the same database.
-type Registry struct{ coll *mongo.Collection }
+type Registry struct{ coll, holds *mongo.Collection }
 
 var _ event.Directory = (*Registry)(nil)
 
 // NewRegistry returns the registry in this database. It does no I/O.
 func NewRegistry(db *mongo.Database) *Registry {
 	// From the primary, whatever the URI says: what was just written counts.
-	return &Registry{coll: db.Collection(ServersCollection, options.Collection().SetReadPreference(readpref.Primary()))}
+	primary := options.Collection().SetReadPreference(readpref.Primary())
+	lasting := options.Collection().SetReadPreference(readpref.Primary()).SetWriteConcern(writeconcern.Majority())
+	return &Registry{coll: db.Collection(ServersCollection, primary), holds: db.Collection(HoldsCollection, lasting)}
 }
 
 // List returns all servers, lost ones too, by name.

@@ -59,7 +59,7 @@ func (s *Server) serve(ctx, running context.Context) error {
 	var beats sync.WaitGroup
 	beats.Go(func() { s.beats.run(beating) })
 
-	err := s.work(ctx, running)
+	err := s.obeyAndWork(ctx, running)
 	s.noteEnd(err)
 	s.advance(Stopped)
 	stopBeats()
@@ -87,8 +87,20 @@ func (s *Server) enter(ctx context.Context) bool {
 	s.mu.Lock()
 	s.joined = true
 	s.mu.Unlock()
-	zerolog.Ctx(ctx).Info().Str("server_id", s.bus.Identity().ServerID.Hex()).Msg("server running")
 	return true
+}
+
+// obeyAndWork begins to work when it is known that no hold forbids it.
+func (s *Server) obeyAndWork(ctx, running context.Context) error {
+	starting, cancel := s.untilStopped(ctx)
+	defer cancel()
+	if s.awaitHolds(starting) {
+		e := s.entry()
+		zerolog.Ctx(ctx).Info().Str("server_id", e.ID.Hex()).Bool("paused", e.Paused).Msg("server " + string(e.Lifecycle))
+	} else if ctx.Err() != nil {
+		s.Stop(s.cfg.ShutdownTimeout) // before the pool begins
+	}
+	return s.work(ctx, running)
 }
 
 // untilStopped returns a context that also ends when stop or kill is asked for.
@@ -135,36 +147,60 @@ func (s *Server) noteEnd(err error) {
 }
 
 const (
-	// leavePatience is how long after the database was last reached a server
-	// still tries to leave the registry: longer than a fail-over takes, shorter
-	// than those who stop a process wait.
+	// leavePatience is how long after the database went away a server still tries
+	// to leave the registry: longer than a fail-over takes, shorter than those
+	// who stop a process wait.
 	leavePatience = 15 * time.Second
+	// killedPatience is the same for a server that was killed.
+	killedPatience = 5 * time.Second
 	// leaveBriefly bounds the one attempt that is made when the database is away
 	// for longer.
 	leaveBriefly = time.Second
 )
 
 // leave removes the server from the registry, also when it does not know
-// whether it has entered. It returns after the first attempt; if that has
-// failed, others go on until the channel is closed: until one succeeds, the
-// patience is over, or the server is killed. It then shows as lost.
+// whether it has entered. It tries until that succeeds, its patience is over, or
+// somebody asks for a kill meanwhile; the server then shows as lost. It returns
+// at the latest after showTime; the channel is closed at the end.
 func (s *Server) leave(ctx context.Context) <-chan struct{} {
 	left := make(chan struct{})
 	if !s.beats.tried {
 		close(left)
 		return left
 	}
-	until := s.beats.reached.Add(leavePatience)
-	err := s.tryLeave(ctx, until)
-	if err == nil {
-		close(left)
-		return left
-	}
 	go func() {
 		defer close(left)
-		s.leaveLater(ctx, until, err)
+		s.keepLeaving(ctx)
 	}()
+	soon := time.NewTimer(showTime)
+	defer soon.Stop()
+	select {
+	case <-left:
+	case <-soon.C:
+	}
 	return left
+}
+
+func (s *Server) keepLeaving(ctx context.Context) {
+	patience := leavePatience
+	if s.ending.wasKilled() {
+		patience = killedPatience
+	}
+	from := time.Now()
+	if since, fault := s.beats.failing(); fault != nil {
+		from = since
+	}
+	until := from.Add(patience)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.ending.hurry(cancel)
+	err := s.tryLeave(ctx, until)
+	for delay := 50 * time.Millisecond; err != nil && time.Now().Before(until) && sleep(ctx, delay); delay = min(2*delay, 2*time.Second) {
+		err = s.tryLeave(ctx, until)
+	}
+	if err != nil {
+		zerolog.Ctx(ctx).Warn().Err(err).Msg("still in the registry; it will show as lost")
+	}
 }
 
 func (s *Server) tryLeave(ctx context.Context, until time.Time) error {
@@ -172,22 +208,4 @@ func (s *Server) tryLeave(ctx context.Context, until time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return s.registry.remove(ctx, s.bus.Identity().ServerID)
-}
-
-func (s *Server) leaveLater(ctx context.Context, until time.Time, err error) {
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
-	go func() {
-		select {
-		case <-s.ending.killed: // somebody is in a hurry
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	for delay := 100 * time.Millisecond; err != nil && sleep(ctx, delay); delay = min(2*delay, 2*time.Second) {
-		err = s.tryLeave(ctx, until)
-	}
-	if err != nil {
-		zerolog.Ctx(ctx).Warn().Err(err).Msg("still in the registry; it will show as lost")
-	}
 }

@@ -47,7 +47,8 @@ func workerEntries(workers []worker.Status, offset time.Duration) []WorkerEntry 
 	entries := make([]WorkerEntry, 0, len(workers))
 	for _, w := range workers {
 		e := WorkerEntry{
-			ID: w.ID, State: string(w.State), Kind: w.Kind, WorkID: w.WorkID, Description: w.Description,
+			ID: w.ID, State: string(w.State), Kind: w.Kind, WorkID: w.WorkID,
+			Description: w.Description, Stuck: w.Stuck,
 		}
 		if !w.BusySince.IsZero() {
 			e.BusySince = w.BusySince.Add(offset)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ type Server struct {
 	paused    bool
 	joined    bool          // it has entered the registry
 	told      Desired       // what was applied of events, which the next beat notes as desired
+	toldAt    time.Time     // when it was last paused or resumed, by the database's clock
 	stopping  chan struct{} // closed when stop or kill is asked for
 	started   time.Time
 	abandoned []int
@@ -50,6 +52,7 @@ type ledger interface {
 	beat(ctx context.Context, e Entry) error
 	remove(ctx context.Context, id bson.ObjectID) error
 	desired(ctx context.Context, id bson.ObjectID) (Desired, error)
+	Holds(ctx context.Context) ([]Hold, error)
 }
 
 var _ ledger = (*Registry)(nil)
@@ -57,6 +60,9 @@ var _ ledger = (*Registry)(nil)
 // Open connects a server to the database, creating what is missing there. The
 // workers take their work from source; with a nil source the server has none,
 // and listens only. Nothing runs before Run.
+//
+// It tries for 15 s through a fail-over; a database that cannot be reached at
+// all is an error after the client's server selection time-out.
 func Open(ctx context.Context, db *mongo.Database, source worker.Source, cfg Config) (*Server, error) {
 	registry := NewRegistry(db)
 	s, err := newServer(source, registry, cfg)
@@ -64,11 +70,35 @@ func Open(ctx context.Context, db *mongo.Database, source worker.Source, cfg Con
 		return nil, err
 	}
 	s.cfg.Bus.Directory = registry
-	bus, err := event.Open(ctx, db, s.cfg.Bus)
+	bus, err := openBus(ctx, db, s.cfg.Bus)
 	if err != nil {
 		return nil, err
 	}
 	return s, s.join(bus)
+}
+
+// openPatience is how long Open tries through a fail-over.
+const openPatience = 15 * time.Second
+
+// openBus opens the bus, again when it meets the database between two primaries.
+func openBus(ctx context.Context, db *mongo.Database, cfg event.Config) (*event.Bus, error) {
+	until := time.Now().Add(openPatience)
+	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
+		bus, err := event.Open(ctx, db, cfg)
+		if err == nil || !passing(err) || time.Now().After(until) || !sleep(ctx, delay) {
+			return bus, err
+		}
+	}
+}
+
+// passing reports whether a fault may have gone when the database has a primary
+// again; see https://www.mongodb.com/docs/manual/reference/error-codes/.
+func passing(err error) bool {
+	if mongo.IsNetworkError(err) {
+		return true
+	}
+	fault, ok := errors.AsType[mongo.ServerError](err)
+	return ok && slices.ContainsFunc([]int{91, 189, 10107, 11600, 11602, 13435}, fault.HasErrorCode)
 }
 
 // newServer makes a server without a bus.
@@ -110,7 +140,7 @@ func (s *Server) join(bus *event.Bus) error {
 		all = append(all, &subscribers.Worker{Control: (*control)(s)})
 	}
 	if s.cfg.Logger != nil {
-		all = append(all, &subscribers.Logger{Control: s.cfg.Logger})
+		all = append(all, &subscribers.Logger{Control: loggerControl{s.cfg.Logger, s}})
 	}
 	for _, one := range all {
 		if _, err := bus.Subscribe(one); err != nil {

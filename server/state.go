@@ -10,6 +10,9 @@ import (
 // its hooks, and reports whether that changed anything. A hook that fails leaves
 // the server as it was.
 func (s *Server) setPaused(ctx context.Context, paused bool) (changed bool, err error) {
+	if err := s.refusal(); err != nil { // without waiting for the stop hook's turn
+		return false, err
+	}
 	done, err := s.hooks.begin(ctx)
 	if err != nil {
 		return false, err
@@ -20,16 +23,15 @@ func (s *Server) setPaused(ctx context.Context, paused bool) (changed bool, err 
 
 // setPausedNow is setPaused for who has the turn.
 func (s *Server) setPausedNow(ctx context.Context, paused bool) (changed bool, err error) {
-	stage := s.stage()
-	if stage == Stopping || stage == Stopped {
-		return false, event.Refuse("the server is %s: it takes no new work", stage)
+	if err := s.refusal(); err != nil {
+		return false, err
 	}
-	if err := s.hooks.hold(ctx, paused || stage == Quiet); err != nil {
+	if err := s.hooks.hold(ctx, paused || s.stage() == Quiet); err != nil {
 		return false, err
 	}
 	s.mu.Lock()
 	changed = s.paused != paused
-	s.paused, s.told.Paused = paused, &paused
+	s.paused, s.told.Paused, s.toldAt = paused, &paused, s.bus.StoreTime()
 	s.mu.Unlock()
 	if s.pool != nil && paused {
 		s.pool.Pause()
@@ -40,8 +42,19 @@ func (s *Server) setPausedNow(ctx context.Context, paused bool) (changed bool, e
 	return changed, nil
 }
 
+// refusal says why it is too late to change what work is taken.
+func (s *Server) refusal() error {
+	if stage := s.stage(); stage == Stopping || stage == Stopped {
+		return event.Refuse("the server is %s: it takes no new work any more", stage)
+	}
+	return nil
+}
+
 // quiet takes no new work for good, and reports whether that changed anything.
 func (s *Server) quiet(ctx context.Context) (changed bool, err error) {
+	if !s.stage().mayBecome(Quiet) {
+		return false, nil
+	}
 	done, err := s.hooks.begin(ctx)
 	if err != nil {
 		return false, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,7 @@ type fakeLedger struct {
 	present bool
 	entry   Entry
 	noted   Desired // what publishers, or the server, have noted
+	holds   []Hold
 	beats   int
 	removed int // attempts
 }
@@ -78,6 +80,11 @@ func (f *fakeLedger) remove(context.Context, bson.ObjectID) error {
 func (f *fakeLedger) desired(context.Context, bson.ObjectID) (d Desired, err error) {
 	err = f.call("desired", func() { d = f.noted })
 	return d, err
+}
+
+func (f *fakeLedger) Holds(context.Context) (holds []Hold, err error) {
+	err = f.call("holds", func() { holds = slices.Clone(f.holds) })
+	return holds, err
 }
 
 func (f *fakeLedger) failWith(fail func(what string) error) {
@@ -150,11 +157,23 @@ func (o *one) act(action string) (subscribers.ServerState, event.Reply) {
 	o.t.Helper()
 	r := o.call(action, nil)
 	require.NotNil(o.t, r, action)
-	var state subscribers.ServerState
+	return stateOf(o.t, *r), *r
+}
+
+func stateOf(t *testing.T, r event.Reply) (state subscribers.ServerState) {
+	t.Helper()
 	if len(r.Payload.Value) > 0 {
-		require.NoError(o.t, r.Result(&state))
+		require.NoError(t, r.Result(&state))
 	}
-	return state, *r
+	return state
+}
+
+// hears gives the listener something to read: the log in memory confirms nothing
+// while it is silent.
+func (o *one) hears() {
+	_, err := o.Bus().Publish(o.t.Context(), event.New("other", "event", nil))
+	require.NoError(o.t, err)
+	synctest.Wait()
 }
 
 // ends waits for the end of Run.
