@@ -82,6 +82,20 @@ func (e Entry) Deaf() bool {
 	return !e.Lost() && time.Duration(e.Heartbeat.LagMS)*time.Millisecond > DeafAfter
 }
 
+// State is the server's state in one word, the worst there is: "lost", "deaf",
+// its lifecycle unless that is running, "paused", or "running".
+func (e Entry) State() string {
+	switch {
+	case e.Lost():
+		return "lost"
+	case e.Deaf():
+		return "deaf"
+	case e.Lifecycle == Running && e.Paused:
+		return "paused"
+	}
+	return string(e.Lifecycle)
+}
+
 // member is the entry as the bus wants to know it.
 func (e Entry) member() event.Member {
 	m := event.Member{

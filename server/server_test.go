@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -52,13 +51,13 @@ func testMain(m *testing.M) int {
 
 // fleet is the servers of one test, in a database of their own.
 type fleet struct {
-	t   *testing.T
+	t   testing.TB
 	db  *mongo.Database
 	bus *event.Bus // of an operator
 	*server.Registry
 }
 
-func newFleet(t *testing.T) *fleet {
+func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	require.NoError(t, err)
@@ -299,13 +298,18 @@ func TestNameIsTakenOrTakenOver(t *testing.T) {
 // time ago.
 func (f *fleet) age(id bson.ObjectID, name string, ago time.Duration) {
 	f.t.Helper()
+	require.NoError(f.t, f.tryAge(id, name, ago))
+}
+
+func (f *fleet) tryAge(id bson.ObjectID, name string, ago time.Duration) error {
+	f.t.Helper()
 	now, err := event.StoreTime(f.t.Context(), f.db)
 	require.NoError(f.t, err)
 	_, err = f.db.Collection(server.ServersCollection).InsertOne(f.t.Context(), bson.D{
 		{Key: "_id", Value: id}, {Key: "name", Value: name}, {Key: "lifecycle", Value: "running"},
 		{Key: "heartbeat", Value: bson.D{{Key: "at", Value: now.Add(-ago)}}},
 	})
-	require.NoError(f.t, err)
+	return err
 }
 
 func TestPurgeRemovesTheLostAlone(t *testing.T) {
@@ -411,20 +415,18 @@ func TestPublishNotesTheDesiredState(t *testing.T) {
 	})
 }
 
+func get(t *testing.T, handler http.Handler, path string) (code int, body string) {
+	t.Helper()
+	response := httptest.NewRecorder()
+	handler.ServeHTTP(response, httptest.NewRequest(http.MethodGet, path, nil))
+	return response.Code, response.Body.String()
+}
+
 func TestHealthAndMetrics(t *testing.T) {
 	f := newFleet(t)
 	srv, err := server.Open(t.Context(), f.db, none, named("a"))
 	require.NoError(t, err)
-	web := httptest.NewServer(srv.Handler())
-	defer web.Close()
-	get := func(path string) (int, string) {
-		response, err := http.Get(web.URL + path)
-		require.NoError(t, err)
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		require.NoError(t, err)
-		return response.StatusCode, string(body)
-	}
+	get := func(path string) (int, string) { return get(t, srv.Handler(), path) }
 	code, body := get("/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, code)
 	require.Contains(t, body, "the server is starting")

@@ -19,8 +19,9 @@ import (
 // acting is a command that publishes one event and waits for the answers.
 type acting struct {
 	*targetFlags
-	wait   time.Duration
-	noWait bool
+	wait       time.Duration
+	noWait     bool
+	allServers bool
 }
 
 func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
@@ -29,6 +30,28 @@ func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
 	cmd.Flags().BoolVar(&act.noWait, "no-wait", false, "publish, print the event's id and do not wait")
 	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
 	return act
+}
+
+// addAllServers adds the flag without which an action on a worker is for the
+// worker of one server, or of some.
+func (act *acting) addAllServers(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&act.allServers, "all-servers", false, "with --worker-id alone: the worker with that number of every server")
+	byHandAlone(cmd, "all-servers")
+}
+
+// check refuses what would reach others than was probably meant.
+func (act *acting) check(e event.Event) error {
+	workers := len(e.Target.WorkerIDs) > 0
+	switch {
+	case workers && (e.Name == "server" || e.Name == "logger"):
+		return usageError("--worker-id is for stop, kill and thread-dump of workers: %s %s is for whole servers", e.Name, e.Action)
+	case workers && e.Name == "worker" && e.Action != "thread_dump" && !namesServers(e.Target) && !act.allServers:
+		return usageError("--worker-id %s alone means that worker of every server: add --server, --server-id, --host, --pid or --label, "+
+			"or --all-servers if you mean it", strings.Join(numbers(e.Target.WorkerIDs), ","))
+	case isSticky(e) && act.limit != "":
+		return usageError("--limit is of no use to a sticky pause, which is for servers that start later, too")
+	}
+	return nil
 }
 
 // act publishes the event to the targets and reports how it went.
@@ -43,8 +66,9 @@ func (a *app) act(ctx context.Context, act *acting, subscriber, action string, p
 	if act.wait <= 0 {
 		return usageError("--wait %s: a positive duration such as 10s, or --no-wait", act.wait)
 	}
-	if len(target.WorkerIDs) > 0 && (subscriber == "server" || subscriber == "logger") {
-		return usageError("--worker-id is for stop, kill and thread-dump of workers: %s %s is for whole servers", subscriber, action)
+	e := event.New(subscriber, action, parameters, event.To(target))
+	if err := act.check(e); err != nil {
+		return err
 	}
 	s, err := a.connect(ctx)
 	if err != nil {
@@ -55,7 +79,6 @@ func (a *app) act(ctx context.Context, act *acting, subscriber, action string, p
 	if err != nil {
 		return err
 	}
-	e := event.New(subscriber, action, parameters, event.To(target))
 	members, err := bus.Match(ctx, e)
 	if err != nil {
 		return err
@@ -63,15 +86,26 @@ func (a *app) act(ctx context.Context, act *acting, subscriber, action string, p
 	if members, err = act.narrow(&e, members); err != nil {
 		return err
 	}
+	held, err := a.holdsChanged(ctx, s, e)
+	if err != nil {
+		return err
+	}
 	switch {
 	case act.dryRun:
 		return a.printMatch(e, members)
+	case len(members) == 0 && held != "":
+		return a.actOnHolds(ctx, bus, e, held)
 	case len(members) == 0:
 		return a.nothingMatched(ctx, s, e)
 	case act.noWait:
-		return a.publish(ctx, bus, e, len(members))
+		err = a.publish(ctx, bus, e, len(members))
+	default:
+		err = a.call(ctx, bus, e, act.wait)
 	}
-	return a.call(ctx, bus, e, act.wait)
+	if held != "" && ctx.Err() == nil {
+		a.say("%s\n", held)
+	}
+	return err
 }
 
 func (a *app) printMatch(e event.Event, members []event.Member) error {

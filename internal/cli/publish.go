@@ -15,11 +15,13 @@ func (a *app) publishCommand() *cobra.Command {
 		Use:   "publish SUBSCRIBER ACTION",
 		Short: "Publish an event and wait for the answers",
 		Example: `  fleetcast publish server pause --dry-run
+  fleetcast publish server resize --param max_workers=8 --server web-1
   fleetcast publish logger set --param level=debug --host web1
   fleetcast publish example greet --params '{"name": "Jack", "port": 123}'`,
 		Args: exactArgs("SUBSCRIBER", "ACTION"),
 	}
 	act := a.addActingFlags(cmd, event.DefaultWait)
+	act.addAllServers(cmd)
 	parameters := addParameterFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		doc, err := parameters.document()
