@@ -2,111 +2,16 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
-
-// acting is a command that publishes one event and waits for the answers.
-type acting struct {
-	*targetFlags
-	wait       time.Duration
-	noWait     bool
-	allServers bool
-}
-
-func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
-	act := &acting{targetFlags: a.addTargetFlags(cmd)}
-	cmd.Flags().DurationVar(&act.wait, "wait", wait, "how long to wait for the answers")
-	cmd.Flags().BoolVar(&act.noWait, "no-wait", false, "publish, print the event's id and do not wait")
-	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
-	return act
-}
-
-// addAllServers adds the flag without which an action on a worker is for the
-// worker of one server, or of some.
-func (act *acting) addAllServers(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&act.allServers, "all-servers", false, "with --worker-id alone: the worker with that number of every server")
-	byHandAlone(cmd, "all-servers")
-}
-
-// check refuses what would reach others than was probably meant.
-func (act *acting) check(e event.Event) error {
-	workers := len(e.Target.WorkerIDs) > 0
-	switch {
-	case workers && (e.Name == "server" || e.Name == "logger"):
-		return usageError("--worker-id is for stop, kill and thread-dump of workers: %s %s is for whole servers", e.Name, e.Action)
-	case workers && e.Name == "worker" && e.Action != "thread_dump" && !namesServers(e.Target) && !act.allServers:
-		return usageError("--worker-id %s alone means that worker of every server: add --server, --server-id, --host, --pid or --label, "+
-			"or --all-servers if you mean it", strings.Join(numbers(e.Target.WorkerIDs), ","))
-	case isSticky(e) && act.limit != "":
-		return usageError("--limit is of no use to a sticky pause, which is for servers that start later, too")
-	}
-	return nil
-}
-
-// act publishes the event to the targets and reports how it went.
-func (a *app) act(ctx context.Context, act *acting, subscriber, action string, parameters any) error {
-	target, err := act.target()
-	if err != nil {
-		return err
-	}
-	if _, err := act.count(1); err != nil {
-		return err
-	}
-	if act.wait <= 0 {
-		return usageError("--wait %s: a positive duration such as 10s, or --no-wait", act.wait)
-	}
-	e := event.New(subscriber, action, parameters, event.To(target))
-	if err := act.check(e); err != nil {
-		return err
-	}
-	s, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	bus, err := s.openBus(ctx)
-	if err != nil {
-		return err
-	}
-	members, err := bus.Match(ctx, e)
-	if err != nil {
-		return err
-	}
-	if members, err = act.narrow(&e, members); err != nil {
-		return err
-	}
-	held, err := a.holdsChanged(ctx, s, e)
-	if err != nil {
-		return err
-	}
-	switch {
-	case act.dryRun:
-		return a.printMatch(e, members)
-	case len(members) == 0 && held != "":
-		return a.actOnHolds(ctx, bus, e, held)
-	case len(members) == 0:
-		return a.nothingMatched(ctx, s, e)
-	case act.noWait:
-		err = a.publish(ctx, bus, e, len(members))
-	default:
-		err = a.call(ctx, bus, e, act.wait)
-	}
-	if held != "" && ctx.Err() == nil {
-		a.say("%s\n", held)
-	}
-	return err
-}
 
 func (a *app) printMatch(e event.Event, members []event.Member) error {
 	out := matchOutput{Subscriber: e.Name, Action: e.Action, DryRun: true, Matched: len(members), Servers: []memberOutput{}}
@@ -332,19 +237,3 @@ func summaryLine(e event.Event, sum event.Summary) string {
 	}
 	return fmt.Sprintf("%s %s: %s in %s", e.Name, e.Action, strings.Join(slices.Compact(parts), ", "), short(sum.Duration))
 }
-
-// parameterFlags are --param and --params.
-type parameterFlags struct {
-	pairs []string
-	json  string
-}
-
-func addParameterFlags(cmd *cobra.Command) *parameterFlags {
-	p := &parameterFlags{}
-	cmd.Flags().StringArrayVar(&p.pairs, "param", nil, "a parameter as KEY=VALUE (repeatable); a VALUE that is JSON is taken as such, all else as text")
-	cmd.Flags().StringVar(&p.json, "params", "", "all parameters as a JSON object")
-	cmd.MarkFlagsMutuallyExclusive("param", "params")
-	return p
-}
-
-func isJSON(text string) bool { return json.Valid([]byte(text)) }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -33,6 +34,22 @@ func (a *app) publishCommand() *cobra.Command {
 	cmd.ValidArgsFunction = a.completeActions
 	return cmd
 }
+
+// parameterFlags are --param and --params.
+type parameterFlags struct {
+	pairs []string
+	json  string
+}
+
+func addParameterFlags(cmd *cobra.Command) *parameterFlags {
+	p := &parameterFlags{}
+	cmd.Flags().StringArrayVar(&p.pairs, "param", nil, "a parameter as KEY=VALUE (repeatable); a VALUE that is JSON is taken as such, all else as text")
+	cmd.Flags().StringVar(&p.json, "params", "", "all parameters as a JSON object")
+	cmd.MarkFlagsMutuallyExclusive("param", "params")
+	return p
+}
+
+func isJSON(text string) bool { return json.Valid([]byte(text)) }
 
 // document encodes the parameters; nil means none.
 func (p *parameterFlags) document() (bson.Raw, error) {

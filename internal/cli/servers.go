@@ -37,14 +37,9 @@ func (a *app) serversCommand() *cobra.Command {
 		if *interval <= 0 {
 			return usageError("--interval %s: a positive duration such as 1s", *interval)
 		}
-		target, err := filters.target()
-		if err != nil {
+		view := &serversView{app: a, stuckAfter: *stuckAfter, workers: *showWorkers, states: *states}
+		if err := view.filter(filters); err != nil {
 			return err
-		}
-		for _, state := range *states {
-			if !slices.Contains(stateWords, state) {
-				return usageError("--state %q: choose from %s", state, strings.Join(stateWords, ", "))
-			}
 		}
 		ctx := cmd.Context()
 		s, err := a.connect(ctx)
@@ -52,10 +47,7 @@ func (a *app) serversCommand() *cobra.Command {
 			return err
 		}
 		defer s.close()
-		view := &serversView{
-			app: a, registry: server.NewRegistry(s.db), stuckAfter: *stuckAfter, workers: *showWorkers,
-			target: target, states: *states,
-		}
+		view.registry = server.NewRegistry(s.db)
 		if !*watch {
 			return view.show(ctx)
 		}
@@ -105,6 +97,17 @@ type serversView struct {
 	workers    bool
 	target     event.Target // which servers, and
 	states     []string     // in which states; empty for all
+}
+
+// filter takes and checks the filters.
+func (v *serversView) filter(flags *targetFlags) (err error) {
+	for _, state := range v.states {
+		if !slices.Contains(stateWords, state) {
+			return usageError("--state %q: choose from %s", state, strings.Join(stateWords, ", "))
+		}
+	}
+	v.target, err = flags.target()
+	return err
 }
 
 // watch shows the registry until ctx ends, through failures of the database.
