@@ -21,8 +21,8 @@ var defaultPauseSignal os.Signal = syscall.SIGTSTP
 // dumpWindow is how long after its signal what a program prints is its dump.
 const dumpWindow = time.Second
 
-var errNoDumpSignal = errors.New("no dump signal is set: name the one by which the command prints a thread dump" +
-	" (--dump-signal, or Config.DumpSignal), such as QUIT for the JVM")
+var errNoDumpSignal = errors.New("no dump signal is set: name the one at which the command prints a thread dump," +
+	" such as QUIT for the JVM (--dump-signal, or Config.DumpSignal)")
 
 // child is one running copy of the command.
 type child struct {

@@ -67,7 +67,7 @@ func (p *pace) wait(ctx context.Context, worker int) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+		return context.Cause(ctx) // nil, unless both have come
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -266,7 +266,7 @@ func TestThreadDumpWithoutAnswer(t *testing.T) {
 	f := scripts(t, 1, `echo ready; `+forever)
 	f.awaitLine("ready")
 	stacks, err := f.Stacks(1)
-	require.ErrorContains(t, err, "worker 1: no dump signal is set")
+	require.ErrorContains(t, err, "no dump of worker 1: no dump signal is set")
 	require.ErrorContains(t, err, "--dump-signal")
 	require.Contains(t, stacks[0].Text, "--dump-signal")
 
