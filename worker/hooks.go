@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime/pprof"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +16,8 @@ import (
 
 // dumpTime is how long Hooks.Dump may take.
 const dumpTime = 5 * time.Second
+
+var errNoDump = fmt.Errorf("the work did not answer within %v", dumpTime)
 
 // Hooks reach a running unit whose work does not end by itself, or lives outside
 // of Go: a subscription, another program. Each may be nil, and then work goes on
@@ -37,8 +42,8 @@ type Hooks struct {
 	// and no other hook but Dump after it. A kill does not call it.
 	Stop func(ctx context.Context) error
 
-	// Dump returns what the unit is doing, for [Pool.Stacks]. It may be called
-	// at any time, several at once, and gets at most 5 s.
+	// Dump returns what the unit is doing, for [Pool.Stacks]; an error is shown
+	// instead. It may be called at any time, several at once, and gets at most 5 s.
 	Dump func(ctx context.Context) (string, error)
 }
 
@@ -150,7 +155,27 @@ func (p *Pool) dumps(stacks []Stack) error {
 		}
 	}
 	all.Wait()
-	return errors.Join(faults...)
+	return joinDumpErrors(stacks, faults)
+}
+
+// joinDumpErrors says once what went wrong in the same way for many workers.
+func joinDumpErrors(stacks []Stack, faults []error) error {
+	var joined []error
+	var seen []string
+	for i, err := range faults {
+		if err == nil || slices.Contains(seen, err.Error()) {
+			continue
+		}
+		seen = append(seen, err.Error())
+		var ids []string
+		for j := i; j < len(faults); j++ {
+			if faults[j] != nil && faults[j].Error() == err.Error() {
+				ids = append(ids, strconv.Itoa(stacks[j].Worker.ID))
+			}
+		}
+		joined = append(joined, fmt.Errorf("no dump of worker %s: %w", strings.Join(ids, ", "), err))
+	}
+	return errors.Join(joined...)
 }
 
 // dumping returns the steering of a unit that can dump itself, and keeps it from
@@ -168,12 +193,17 @@ func (p *Pool) dumping(id int) *steering {
 
 func (s *steering) dump(into *Stack) error {
 	text, err := s.callDump()
-	if err != nil {
-		into.Text = fmt.Sprintf("no dump by the work itself: %v\n\n%s", err, into.Text)
-		return fmt.Errorf("worker %d: %w", into.Worker.ID, err)
+	head := fmt.Sprintf("worker %d, %s:", into.Worker.ID, occupation(into.Worker))
+	_, panicked := errors.AsType[*PanicError](err)
+	switch {
+	case err == nil:
+		into.Text = head + "\n\n" + text
+	case panicked || errors.Is(err, ErrGoexit) || errors.Is(err, errNoDump): // see where it hangs
+		into.Text = fmt.Sprintf("%s no dump: %v\n\n%s", head, err, into.Text)
+	default:
+		into.Text = fmt.Sprintf("%s no dump: %v\n", head, err)
 	}
-	into.Text = fmt.Sprintf("worker %d, %s:\n\n%s", into.Worker.ID, occupation(into.Worker), text)
-	return nil
+	return err
 }
 
 // callDump does not wait for a hook that ignores its context.
@@ -193,6 +223,6 @@ func (s *steering) callDump() (string, error) {
 	case r := <-done:
 		return r.text, r.err
 	case <-time.After(dumpTime + leastWait):
-		return "", fmt.Errorf("it did not answer within %v", dumpTime)
+		return "", errNoDump
 	}
 }

@@ -3,8 +3,10 @@ package worker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -192,9 +194,9 @@ func TestHooksThatFail(t *testing.T) {
 				r.Resume()
 				require.Equal(t, []string{"resume"}, work.since())
 				stacks, err := r.Stacks()
-				require.ErrorContains(t, err, "worker 1: ")
-				require.Contains(t, stacks[0].Text, "no dump by the work itself: ")
-				require.Contains(t, stacks[0].Text, "goroutine [select]:", "its goroutines instead")
+				require.ErrorContains(t, err, "no dump of worker 1: ")
+				require.Contains(t, stacks[0].Text, "worker 1, busy with service 1: no dump: ")
+				require.Equal(t, name != "error", strings.Contains(stacks[0].Text, "goroutine [select]:"), "its goroutines if it is broken")
 				r.requireStates(map[int]State{1: Busy})
 				require.NoError(t, r.ended())
 				if name != "goexit" {
@@ -262,6 +264,14 @@ func TestDump(t *testing.T) {
 		r.Kill(time.Second)
 		require.NoError(t, r.result())
 	})
+}
+
+func TestDumpErrorsAreJoined(t *testing.T) {
+	stacks := []Stack{{Worker: Status{ID: 1}}, {Worker: Status{ID: 2}}, {Worker: Status{ID: 3}}, {Worker: Status{ID: 4}}}
+	require.NoError(t, joinDumpErrors(stacks, make([]error, 4)))
+	err := joinDumpErrors(stacks, []error{errWork, nil, errSource, errors.New(errWork.Error())})
+	require.EqualError(t, err, "no dump of worker 1, 4: disk full\nno dump of worker 3: source is away")
+	require.ErrorIs(t, err, errSource)
 }
 
 func TestDumpThatHangs(t *testing.T) {

@@ -25,7 +25,7 @@ type Stack struct {
 	// Text shows all goroutines of the worker and its work like Go's own
 	// traceback. Equal stacks are shown once with their number, and it depends
 	// on nothing but where the goroutines are: two texts can be compared. Of
-	// work that has Hooks.Dump it shows that dump instead.
+	// work that has Hooks.Dump it shows that dump instead, or why there is none.
 	Text string
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -37,6 +38,11 @@ type Process struct {
 	Stderr io.Writer
 	Env    func(string) (string, bool)
 	Hurry  <-chan struct{} // closed at the second signal
+
+	// Operator, if set, begins to receive the signals by which operators ask a
+	// server to be quiet, and for a thread dump. Only the command server calls it:
+	// in all others these signals do what they usually do.
+	Operator func() (quiet, dump <-chan os.Signal)
 }
 
 // app is one run of the command line.
