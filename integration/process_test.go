@@ -91,11 +91,11 @@ func TestProcessWorkers(t *testing.T) {
 	require.Equal(t, 1, e.call(0, "resume").Done)
 	e.await("copies that go on", func() bool { return !strings.Contains(condition(pids[1][0])+condition(pids[2][0]), "T") })
 
-	require.Equal(t, 1, e.call(0, "stop", "--worker-id", "1").Done)
+	require.Equal(t, 1, e.call(0, "stop", "--server", "a", "--worker-id", "1").Done)
 	e.awaitText("its last words", a.stderr, "bye 1")
 	e.awaitDead(pids[1]...)
 	e.awaitText("another in its place", a.stderr, "begin 3")
-	s := e.call(0, "kill", "--worker-id", "2")
+	s := e.call(0, "kill", "--server", "a", "--worker-id", "2")
 	require.JSONEq(t, `{"workers":[{"id":2,"state":"stopped"}]}`, string(s.Replies[0].Payload))
 	e.awaitDead(pids[2]...)
 	require.NotContains(t, a.stderr.String(), "bye 2")
