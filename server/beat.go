@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -17,6 +18,8 @@ const (
 	beatTimeout = 3 * time.Second
 	// showTime is how long an answer waits until the registry shows the change.
 	showTime = 3 * time.Second
+	// retryMost is the longest time between a beat that has failed and the next.
+	retryMost = 8 * time.Second
 	// complainEvery is how often a fault that lasts is logged.
 	complainEvery = time.Minute
 )
@@ -109,6 +112,7 @@ func (b *beater) run(ctx context.Context) {
 	regular := time.NewTicker(b.server.cfg.Heartbeat)
 	defer regular.Stop()
 	var gathered <-chan time.Time
+	delay := soonDelay // after a failure
 	for {
 		select {
 		case <-ctx.Done():
@@ -126,7 +130,10 @@ func (b *beater) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if b.attempt(ctx, b.server.registry.beat) != nil && sleep(ctx, soonDelay) {
+		if b.attempt(ctx, b.server.registry.beat) == nil {
+			delay = soonDelay
+		} else if sleep(ctx, delay-rand.N(delay/2)) { // not all in step: the store may have too much to do
+			delay = min(2*delay, retryMost)
 			b.now()
 		}
 	}
