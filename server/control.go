@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -23,54 +23,52 @@ var (
 func (c *control) server() *Server { return (*Server)(c) }
 
 func (c *control) Pause(ctx context.Context) (subscribers.ServerState, error) {
-	return c.setPaused(ctx, true, "already paused")
+	return c.changed(ctx, "server paused", "already paused", func() (bool, error) { return c.server().setPaused(ctx, true) })
 }
 
 func (c *control) Resume(ctx context.Context) (subscribers.ServerState, error) {
-	return c.setPaused(ctx, false, "was not paused")
-}
-
-func (c *control) setPaused(ctx context.Context, paused bool, already string) (subscribers.ServerState, error) {
-	s := c.server()
-	s.mu.Lock()
-	same := s.paused == paused
-	s.paused, s.applied = paused, true
-	s.mu.Unlock()
-	if same {
-		s.beats.now()
-		return c.state(already), nil
+	state, err := c.changed(ctx, "server resumed", "was not paused", func() (bool, error) { return c.server().setPaused(ctx, false) })
+	if state.Note == "" && state.Lifecycle == string(Quiet) {
+		state.Note = "it is quiet: it takes no new work all the same"
 	}
-	if s.pool != nil && paused {
-		s.pool.Pause()
-	} else if s.pool != nil {
-		s.pool.Resume()
-	}
-	s.beats.now()
-	word := "server resumed"
-	if paused {
-		word = "server paused"
-	}
-	state := c.state("")
-	c.log(ctx).Int("busy", state.Busy).Msg(word)
-	return state, nil
+	return state, err
 }
 
 func (c *control) Quiet(ctx context.Context) (subscribers.ServerState, error) {
-	s := c.server()
-	if !s.advance(Quiet) {
-		return c.state("already " + c.state("").Lifecycle), nil
+	already := "already " + string(c.server().stage())
+	return c.changed(ctx, "server quiet", already, func() (bool, error) { return c.server().quiet(ctx) })
+}
+
+// changed makes a change, and answers when the registry shows it.
+func (c *control) changed(ctx context.Context, did, already string, change func() (bool, error)) (subscribers.ServerState, error) {
+	changed, err := change()
+	if err != nil {
+		return c.state(""), err
 	}
-	if s.pool != nil {
-		s.pool.Quiet()
+	c.beats.show(ctx)
+	if !changed {
+		return c.state(already), nil
 	}
-	c.log(ctx).Msg("server quiet")
+	state := c.state("")
+	c.log(ctx).Int("busy", state.Busy).Msg(did)
+	return state, nil
+}
+
+func (c *control) Refresh(ctx context.Context) (subscribers.ServerState, error) {
+	c.beats.show(ctx) // the beater is the only one that writes the entry
 	return c.state(""), nil
 }
 
-func (c *control) Refresh(context.Context) (subscribers.ServerState, error) {
+func (c *control) Resize(ctx context.Context, maxWorkers int) (subscribers.ServerState, error) {
 	s := c.server()
-	s.beats.now() // the beater is the only one that writes the entry
-	return c.state(""), nil
+	if s.pool == nil {
+		return c.state(""), event.Refuse("this server has no workers of its own to resize")
+	}
+	if err := s.refusal(); err != nil {
+		return c.state(""), err
+	}
+	already := fmt.Sprintf("already %d", maxWorkers)
+	return c.changed(ctx, "server resized", already, func() (bool, error) { return s.pool.Resize(maxWorkers) })
 }
 
 func (c *control) Stop(ctx context.Context, timeout *time.Duration) (subscribers.ServerState, error) {
@@ -90,30 +88,31 @@ func (c *control) Kill(ctx context.Context, wait time.Duration) (subscribers.Ser
 	return c.ended()
 }
 
-// ended waits until all work has ended and the registry is left.
+// ended waits until all work has ended and the registry is left, or could not be.
 func (c *control) ended() (subscribers.ServerState, error) {
 	<-c.drained // always comes: a pool that was told to stop ends within its time-outs
-	state := c.state("")
-	if len(state.Abandoned) > 0 {
-		return state, errors.New("stopped, but some workers did not end")
-	}
-	return state, nil
+	c.mu.Lock()
+	fault := c.fault
+	c.mu.Unlock()
+	return c.state(""), fault
 }
 
 // state is the result of an action.
 func (c *control) state(note string) subscribers.ServerState {
 	s := c.server()
-	busy := 0
+	state := subscribers.ServerState{Note: note}
 	for _, w := range s.workers() {
 		if !w.BusySince.IsZero() {
-			busy++
+			state.Busy++
 		}
+	}
+	if s.pool != nil {
+		state.MaxWorkers = s.pool.Size()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return subscribers.ServerState{
-		Lifecycle: string(s.lifecycle), Paused: s.paused, Busy: busy, Note: note, Abandoned: s.abandoned,
-	}
+	state.Lifecycle, state.Paused, state.Abandoned = string(s.lifecycle), s.paused, s.abandoned
+	return state
 }
 
 func (c *control) ThreadDump(ctx context.Context) (subscribers.Dump, error) {

@@ -25,8 +25,12 @@ type Desired struct {
 
 // Desire implements event.Recorder: it notes in the entries of the servers that
 // are meant what the event asks of them, if that is a lasting state: pause,
-// resume, and the log level.
+// resume, and the log level. A sticky pause becomes a [Hold], a resume ends
+// holds.
 func (r *Registry) Desire(ctx context.Context, e event.Event) error {
+	if err := r.changeHolds(ctx, e); err != nil {
+		return err
+	}
 	set := desiredBy(e)
 	if set == nil {
 		return nil
@@ -96,6 +100,10 @@ func (s *serverSubscriber) Gap(ctx context.Context, gap event.Gap) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
+		if _, hook := errors.AsType[*hookError](err); hook { // events behind this one may be a stop
+			zerolog.Ctx(ctx).Error().Err(err).Msg("the server has not come to its desired state; repeat the pause or resume")
+			return
+		}
 		zerolog.Ctx(ctx).Warn().Err(err).Str("gap", gap.Reason).Msg("cannot find out the desired state; trying again until it is known")
 		if !sleep(ctx, delay) {
 			return
@@ -103,25 +111,57 @@ func (s *serverSubscriber) Gap(ctx context.Context, gap event.Gap) {
 	}
 }
 
-// reconcile applies what is desired and not so.
+// reconcile applies what is desired and not so. An entry that is new knows of
+// no pause: the holds do.
 func (c *control) reconcile(ctx context.Context) error {
 	s := c.server()
+	c.beats.show(ctx) // publishers note it in entries that are there
 	bounded, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	want, err := s.registry.desired(bounded, s.bus.Identity().ServerID)
 	if err != nil {
 		return err
 	}
-	if want.Paused != nil {
-		if _, err := c.setPaused(ctx, *want.Paused, ""); err != nil {
-			return err
-		}
+	if err := s.reconcilePause(ctx, want.Paused); err != nil {
+		return err
 	}
 	if logger := s.cfg.Logger; logger != nil && want.LogLevel != "" && logger.Level() != want.LogLevel {
 		if err := logger.SetLevel(want.LogLevel); err != nil {
 			return err
 		}
-		c.log(ctx).Str("level", want.LogLevel).Msg("log level set after a gap")
+		c.log(ctx).Str("level", want.LogLevel).Msg("log level made up for after a gap")
 	}
+	return nil
+}
+
+func (s *Server) reconcilePause(ctx context.Context, want *bool) error {
+	if want == nil {
+		return s.obeyHolds(ctx)
+	}
+	changed, err := s.setPaused(ctx, *want)
+	if _, stopping := errors.AsType[*event.RefusedError](err); stopping {
+		return nil
+	}
+	if changed {
+		zerolog.Ctx(ctx).Info().Bool("paused", *want).Msg("pause or resume made up for after a gap")
+	}
+	return err
+}
+
+// loggerControl notes as desired what level an event has set: what a publisher
+// has noted may be of another moment.
+type loggerControl struct {
+	subscribers.LoggerControl
+	server *Server
+}
+
+func (l loggerControl) SetLevel(name string) error {
+	if err := l.LoggerControl.SetLevel(name); err != nil {
+		return err
+	}
+	l.server.mu.Lock()
+	l.server.told.LogLevel = l.Level()
+	l.server.mu.Unlock()
+	l.server.beats.now()
 	return nil
 }

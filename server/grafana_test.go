@@ -17,7 +17,9 @@ func TestGrafanaNamesExistingMetrics(t *testing.T) {
 	dashboard, err := os.ReadFile("../docs/grafana.json")
 	require.NoError(t, err)
 	require.True(t, json.Valid(dashboard))
-	s := &Server{bus: event.NewBus(nil, nil, event.Config{})}
+	s, err := newServer(nil, &fakeLedger{}, Config{})
+	require.NoError(t, err)
+	require.NoError(t, s.join(event.NewBus(nil, nil, event.Config{})))
 	registry := prometheus.NewRegistry()
 	require.NoError(t, registry.Register(&metrics{s}))
 	families, err := registry.Gather()

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,8 +17,9 @@ import (
 // concurrent use and works before, during and after Run.
 //
 // /healthz is 200 until the server has stopped. /readyz is 200 while the server
-// is running and hears, and 503 with the reason when it is not: starting,
-// quiet, stopping, or deaf. A paused server is ready.
+// is running, in the registry and hears, and 503 with the reason when it is not:
+// starting, quiet, stopping, deaf, lost, or another server has its name. A paused
+// server is ready.
 func (s *Server) Handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(&metrics{s}, collectors.NewGoCollector(),
@@ -45,14 +47,17 @@ func (s *Server) unhealthy() string {
 }
 
 func (s *Server) unready() string {
-	s.mu.Lock()
-	joined := s.joined
-	s.mu.Unlock()
+	since, fault := s.beats.failing()
 	switch e := s.entry(); {
 	case e.Lifecycle != Running:
 		return "the server is " + string(e.Lifecycle)
-	case !joined:
+	case !s.inRegistry():
 		return "the server is not in the registry yet"
+	case isTaken(fault):
+		return "the server is not in the registry: " + fault.Error()
+	case fault != nil && time.Since(since) > e.lostAfter():
+		return fmt.Sprintf("the server is lost: its heartbeat could not be written for %s: %v",
+			time.Since(since).Round(time.Second), fault)
 	case e.Deaf():
 		return fmt.Sprintf("the server is deaf: its listener is %s and last knew that it had read all %d ms ago",
 			e.Heartbeat.State, e.Heartbeat.LagMS)
@@ -80,6 +85,9 @@ var (
 	lifecycleDesc  = describe("server_lifecycle", "1 for the stage that the server is in.", "stage")
 	pausedDesc     = describe("server_paused", "1 while the server is paused.")
 	deafDesc       = describe("server_deaf", "1 while the server does not hear.")
+	beatFaultDesc  = describe("heartbeat_failing", "1 while the heartbeat cannot be written.")
+	beatRTTDesc    = describe("heartbeat_rtt_seconds", "How long the last heartbeat took to be written.")
+	stuckDesc      = describe("workers_stuck", "Workers that are busy for longer than their limit.")
 	workersDesc    = describe("workers", "Workers by state.", "state")
 )
 
@@ -101,16 +109,27 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(lagDesc, health.Lag.Seconds())
 	gauge(pausedDesc, oneIf(entry.Paused))
 	gauge(deafDesc, oneIf(entry.Deaf()))
+	_, fault := m.server.beats.failing()
+	gauge(beatFaultDesc, oneIf(fault != nil))
+	gauge(beatRTTDesc, entry.Heartbeat.RTTMS/1000)
 	for _, state := range []event.State{event.StateConnecting, event.StateBehind, event.StateListening} {
 		gauge(listenerDesc, oneIf(health.State == state), string(state))
 	}
 	for _, stage := range []Lifecycle{Starting, Running, Quiet, Stopping, Stopped} {
 		gauge(lifecycleDesc, oneIf(entry.Lifecycle == stage), string(stage))
 	}
-	counts := map[worker.State]int{}
+	m.collectWorkers(gauge)
+}
+
+func (m *metrics) collectWorkers(gauge func(*prometheus.Desc, float64, ...string)) {
+	counts, stuck := map[worker.State]int{}, 0
 	for _, w := range m.server.workers() {
 		counts[w.State]++
+		if w.Stuck {
+			stuck++
+		}
 	}
+	gauge(stuckDesc, float64(stuck))
 	for _, state := range []worker.State{worker.Starting, worker.Idle, worker.Busy, worker.Paused, worker.Stopping, worker.Abandoned} {
 		gauge(workersDesc, float64(counts[state]), string(state))
 	}

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/fleetcast/fleetcast/event"
 )
@@ -19,14 +20,16 @@ const ServersCollection = "servers"
 
 // Registry is the fleet's list of servers. It is safe for concurrent use, and
 // is the event.Directory of buses on the same database.
-type Registry struct{ coll *mongo.Collection }
+type Registry struct{ coll, holds *mongo.Collection }
 
 var _ event.Directory = (*Registry)(nil)
 
 // NewRegistry returns the registry in this database. It does no I/O.
 func NewRegistry(db *mongo.Database) *Registry {
 	// From the primary, whatever the URI says: what was just written counts.
-	return &Registry{coll: db.Collection(ServersCollection, options.Collection().SetReadPreference(readpref.Primary()))}
+	primary := options.Collection().SetReadPreference(readpref.Primary())
+	lasting := options.Collection().SetReadPreference(readpref.Primary()).SetWriteConcern(writeconcern.Majority())
+	return &Registry{coll: db.Collection(ServersCollection, primary), holds: db.Collection(HoldsCollection, lasting)}
 }
 
 // List returns all servers, lost ones too, by name.
@@ -128,7 +131,13 @@ func (r *Registry) register(ctx context.Context, e Entry) error {
 	if err := r.ensure(ctx); err != nil {
 		return err
 	}
-	err := r.beat(ctx, e)
+	return r.beat(ctx, e)
+}
+
+// beat writes the entry, with the database's time as that of the beat. One that
+// has been removed from outside is there again afterwards, as if it registered.
+func (r *Registry) beat(ctx context.Context, e Entry) error {
+	err := r.write(ctx, e)
 	if !mongo.IsDuplicateKeyError(err) {
 		return err
 	}
@@ -142,7 +151,7 @@ func (r *Registry) register(ctx context.Context, e Entry) error {
 	if _, err := r.removeUnchanged(ctx, holder); err != nil {
 		return err
 	}
-	return r.beat(ctx, e)
+	return r.write(ctx, e)
 }
 
 func (r *Registry) named(ctx context.Context, name string) (Entry, error) {
@@ -158,25 +167,9 @@ func (r *Registry) named(ctx context.Context, name string) (Entry, error) {
 	return Entry{}, fmt.Errorf("the registry refused the name %s but does not have it: try again", name)
 }
 
-// beat writes the entry, with the database's time as that of the beat. One that
-// has been removed from outside is there again afterwards.
-func (r *Registry) beat(ctx context.Context, e Entry) error {
-	h := e.Heartbeat
-	set := bson.D{
-		{Key: "name", Value: e.Name}, {Key: "host", Value: e.Host}, {Key: "pid", Value: e.PID},
-		{Key: "version", Value: e.Version}, {Key: "labels", Value: e.Labels},
-		{Key: "started_at", Value: e.StartedAt}, {Key: "lifecycle", Value: e.Lifecycle},
-		{Key: "paused", Value: e.Paused}, {Key: "actions", Value: e.Actions},
-		{Key: "heartbeat.position", Value: h.Position}, {Key: "heartbeat.state", Value: h.State},
-		{Key: "heartbeat.lag_ms", Value: h.LagMS}, {Key: "heartbeat.gaps", Value: h.Gaps},
-		{Key: "heartbeat.reconnects", Value: h.Reconnects}, {Key: "heartbeat.rss", Value: h.RSS},
-		{Key: "heartbeat.goroutines", Value: h.Goroutines}, {Key: "heartbeat.workers", Value: h.Workers},
-	}
-	if e.Desired.Paused != nil {
-		set = append(set, bson.E{Key: "desired.paused", Value: *e.Desired.Paused})
-	}
+func (r *Registry) write(ctx context.Context, e Entry) error {
 	update := bson.D{
-		{Key: "$set", Value: set},
+		{Key: "$set", Value: beatFields(e)},
 		{Key: "$currentDate", Value: bson.D{{Key: "heartbeat.at", Value: true}}},
 	}
 	_, err := r.coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}}, update, options.UpdateOne().SetUpsert(true))
@@ -186,6 +179,31 @@ func (r *Registry) beat(ctx context.Context, e Entry) error {
 	return nil
 }
 
+// beatFields are what a beat sets; publishers' fields are left alone, unless the
+// server has applied another state.
+func beatFields(e Entry) bson.D {
+	h := e.Heartbeat
+	set := bson.D{
+		{Key: "name", Value: e.Name}, {Key: "host", Value: e.Host}, {Key: "pid", Value: e.PID},
+		{Key: "version", Value: e.Version}, {Key: "labels", Value: e.Labels},
+		{Key: "started_at", Value: e.StartedAt}, {Key: "lifecycle", Value: e.Lifecycle},
+		{Key: "paused", Value: e.Paused}, {Key: "consumer", Value: e.Consumer}, {Key: "actions", Value: e.Actions},
+		{Key: "heartbeat.position", Value: h.Position}, {Key: "heartbeat.state", Value: h.State},
+		{Key: "heartbeat.last_error", Value: h.LastError},
+		{Key: "heartbeat.lag_ms", Value: h.LagMS}, {Key: "heartbeat.gaps", Value: h.Gaps},
+		{Key: "heartbeat.reconnects", Value: h.Reconnects}, {Key: "heartbeat.interval_ms", Value: h.IntervalMS},
+		{Key: "heartbeat.rtt_ms", Value: h.RTTMS}, {Key: "heartbeat.rss", Value: h.RSS},
+		{Key: "heartbeat.goroutines", Value: h.Goroutines}, {Key: "heartbeat.workers", Value: h.Workers},
+	}
+	if e.Desired.Paused != nil {
+		set = append(set, bson.E{Key: "desired.paused", Value: *e.Desired.Paused})
+	}
+	if e.Desired.LogLevel != "" {
+		set = append(set, bson.E{Key: "desired.log_level", Value: e.Desired.LogLevel})
+	}
+	return set
+}
+
 func (r *Registry) remove(ctx context.Context, id bson.ObjectID) error {
 	_, err := r.coll.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}})
 	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
@@ -193,6 +211,3 @@ func (r *Registry) remove(ctx context.Context, id bson.ObjectID) error {
 	}
 	return nil
 }
-
-// beatTimeout bounds one write of a beat.
-const beatTimeout = 3 * time.Second

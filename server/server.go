@@ -1,15 +1,14 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/fleetcast/fleetcast/event"
@@ -17,80 +16,104 @@ import (
 	"github.com/fleetcast/fleetcast/worker"
 )
 
-// Defaults of Config.
-const (
-	DefaultHeartbeat       = 15 * time.Second
-	DefaultShutdownTimeout = 30 * time.Second
-)
-
 // ErrKilled is returned by Run when the server was killed: its work was
 // cancelled.
 var ErrKilled = errors.New("the server was killed")
 
-// Config configures a Server. The zero value works.
-type Config struct {
-	// Bus configures the bus; its Identity is the server's (name, labels). The
-	// Directory is set by Open.
-	Bus event.Config
-	// Pool configures the workers.
-	Pool worker.Config
-	// Version of the program, shown in the registry.
-	Version string
-	// Heartbeat is the time between beats. Default 15 s.
-	Heartbeat time.Duration
-	// ShutdownTimeout is how long current work may go on after a stop before it
-	// is cancelled. Default 30 s; negative means without limit.
-	ShutdownTimeout time.Duration
-	// Logger is what the logger subscriber acts on; nil means that there is none.
-	Logger subscribers.LoggerControl
-}
-
-// Server is one process of the fleet, or one of several in it.
+// Server is one process of the fleet, or one of several in it. Its methods are
+// safe for concurrent use.
 type Server struct {
 	cfg      Config
 	bus      *event.Bus
-	registry *Registry
+	registry ledger
 	pool     *worker.Pool // nil without a source
+	hooks    *hooks
 	beats    *beater
+	ending   *ending
 
 	drained chan struct{} // closed when all work has ended and the registry is left
 
 	mu        sync.Mutex
+	base      context.Context // of Run, without its end; nil before
 	lifecycle Lifecycle
 	paused    bool
-	killed    bool
-	joined    bool          // it is in the registry
-	applied   bool          // a pause or resume was applied, which the next beat notes as desired
+	joined    bool          // it has entered the registry
+	told      Desired       // what was applied of events, which the next beat notes as desired
+	toldAt    time.Time     // when it was last paused or resumed, by the database's clock
 	stopping  chan struct{} // closed when stop or kill is asked for
 	started   time.Time
 	abandoned []int
+	fault     error // of the work's end
 }
+
+// ledger is what a running server needs of the registry.
+type ledger interface {
+	register(ctx context.Context, e Entry) error
+	beat(ctx context.Context, e Entry) error
+	remove(ctx context.Context, id bson.ObjectID) error
+	desired(ctx context.Context, id bson.ObjectID) (Desired, error)
+	Holds(ctx context.Context) ([]Hold, error)
+}
+
+var _ ledger = (*Registry)(nil)
 
 // Open connects a server to the database, creating what is missing there. The
 // workers take their work from source; with a nil source the server has none,
 // and listens only. Nothing runs before Run.
+//
+// It tries for 15 s through a fail-over; a database that cannot be reached at
+// all is an error after the client's server selection time-out.
 func Open(ctx context.Context, db *mongo.Database, source worker.Source, cfg Config) (*Server, error) {
-	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, DefaultHeartbeat)
-	cfg.ShutdownTimeout = cmp.Or(cfg.ShutdownTimeout, DefaultShutdownTimeout)
+	registry := NewRegistry(db)
+	s, err := newServer(source, registry, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.cfg.Bus.Directory = registry
+	bus, err := openBus(ctx, db, s.cfg.Bus)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.join(bus)
+}
+
+// openPatience is how long Open tries through a fail-over.
+const openPatience = 15 * time.Second
+
+// openBus opens the bus, again when it meets the database between two primaries.
+func openBus(ctx context.Context, db *mongo.Database, cfg event.Config) (*event.Bus, error) {
+	until := time.Now().Add(openPatience)
+	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
+		bus, err := event.Open(ctx, db, cfg)
+		if err == nil || !passing(err) || time.Now().After(until) || !sleep(ctx, delay) {
+			return bus, err
+		}
+	}
+}
+
+// passing reports whether a fault may have gone when the database has a primary
+// again; see https://www.mongodb.com/docs/manual/reference/error-codes/.
+func passing(err error) bool {
+	if mongo.IsNetworkError(err) {
+		return true
+	}
+	fault, ok := errors.AsType[mongo.ServerError](err)
+	return ok && slices.ContainsFunc([]int{91, 189, 10107, 11600, 11602, 13435}, fault.HasErrorCode)
+}
+
+// newServer makes a server without a bus.
+func newServer(source worker.Source, registry ledger, cfg Config) (*Server, error) {
 	if err := checkLabels(cfg.Bus.Identity.Labels); err != nil {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, registry: NewRegistry(db), lifecycle: Starting,
+		cfg: cfg.withDefaults(), registry: registry, lifecycle: Starting,
+		hooks: newHooks(cfg.Hooks), ending: newEnding(),
 		drained: make(chan struct{}), stopping: make(chan struct{}),
 	}
 	s.beats = newBeater(s)
-	if err := s.makePool(source); err != nil {
-		return nil, err
-	}
-	s.cfg.Bus.Directory = s.registry
 	s.cfg.Bus.Identity.HasWorker = s.hasWorker
-	bus, err := event.Open(ctx, db, s.cfg.Bus)
-	if err != nil {
-		return nil, err
-	}
-	s.bus = bus
-	return s, s.subscribe()
+	return s, s.makePool(source)
 }
 
 func (s *Server) makePool(source worker.Source) (err error) {
@@ -109,27 +132,19 @@ func (s *Server) makePool(source worker.Source) (err error) {
 	return err
 }
 
-func (s *Server) subscribe() error {
+// join subscribes the server to its bus.
+func (s *Server) join(bus *event.Bus) error {
+	s.bus = bus
 	all := []event.Subscriber{&serverSubscriber{subscribers.Server{Control: (*control)(s)}, (*control)(s)}}
 	if s.pool != nil {
 		all = append(all, &subscribers.Worker{Control: (*control)(s)})
 	}
 	if s.cfg.Logger != nil {
-		all = append(all, &subscribers.Logger{Control: s.cfg.Logger})
+		all = append(all, &subscribers.Logger{Control: loggerControl{s.cfg.Logger, s}})
 	}
 	for _, one := range all {
-		if _, err := s.bus.Subscribe(one); err != nil {
+		if _, err := bus.Subscribe(one); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// checkLabels refuses what cannot be a key in every MongoDB.
-func checkLabels(labels map[string]string) error {
-	for key := range labels {
-		if key == "" || strings.ContainsAny(key, ".$\x00") {
-			return fmt.Errorf("label key %q: a key is not empty and has no '.' or '$'", key)
 		}
 	}
 	return nil
@@ -138,143 +153,12 @@ func checkLabels(labels map[string]string) error {
 // Bus returns the server's bus: subscribe to it before Run, publish at any time.
 func (s *Server) Bus() *event.Bus { return s.bus }
 
-// Run serves until it is stopped or killed by an event, by Stop or Kill, or
-// until ctx ends, which is a Stop. It takes a position in the events, joins the
-// registry, works, and leaves the registry when all work has ended. Without the
-// database it keeps trying.
-//
-// It returns nil after a clean stop, [ErrKilled] after a kill, a
-// [*worker.AbandonedError] when workers did not end, and a [*NameTakenError]
-// when it could not join the registry. It runs once.
-func (s *Server) Run(ctx context.Context) error {
-	log := zerolog.Ctx(ctx).With().Str("server", s.bus.Identity().Name).Logger()
-	ctx = log.WithContext(ctx)
-	running := context.WithoutCancel(ctx)
-
-	busCtx, stopBus := context.WithCancel(running)
-	defer stopBus()
-	busDone := make(chan error, 1)
-	go func() { busDone <- s.bus.Run(busCtx) }()
-
-	err := s.serve(ctx, running)
-	if err != nil && !errors.As(err, new(*worker.AbandonedError)) {
-		log.Error().Err(err).Msg("the server ends")
-	}
-	close(s.drained)
-	stopBus()
-	err = errors.Join(err, <-busDone)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.killed {
-		err = errors.Join(ErrKilled, err)
-	}
-	log.Info().Msg("server stopped")
-	return err
-}
-
-// serve is the server's life between the start and the end of its bus.
-func (s *Server) serve(ctx, running context.Context) error {
-	if !s.join(ctx) {
-		s.advance(Stopping)
-		s.advance(Stopped)
-		return s.beats.fault
-	}
-	beating, stopBeats := context.WithCancel(running)
-	defer stopBeats()
-	var beats sync.WaitGroup
-	beats.Go(func() { s.beats.run(beating) })
-
-	err := s.work(ctx, running)
-	s.noteAbandoned(err)
-	s.advance(Stopped)
-	stopBeats()
-	beats.Wait()
-	s.leave(running)
-	return err
-}
-
-// join waits until the bus listens, and enters the registry. It reports whether
-// the server is in it; if not, it was told to stop before, or its name is taken.
-func (s *Server) join(ctx context.Context) bool {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-s.stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-s.bus.Listening():
-	}
-	s.mu.Lock()
-	s.started = s.bus.StoreTime()
-	s.mu.Unlock()
-	s.advance(Running)
-	if !s.beats.register(ctx) {
-		return false
-	}
-	s.mu.Lock()
-	s.joined = true
-	s.mu.Unlock()
-	zerolog.Ctx(ctx).Info().Str("server_id", s.bus.Identity().ServerID.Hex()).Msg("server running")
-	return true
-}
-
-// work runs the pool until it is stopped.
-func (s *Server) work(ctx, running context.Context) error {
-	done := make(chan error, 1)
-	go func() {
-		if s.pool == nil {
-			<-s.stopping
-			done <- nil
-			return
-		}
-		done <- s.pool.Run(running)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		s.Stop(s.cfg.ShutdownTimeout)
-		return <-done
-	}
-}
-
-func (s *Server) noteAbandoned(err error) {
-	var abandoned *worker.AbandonedError
-	if !errors.As(err, &abandoned) {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range abandoned.Workers {
-		s.abandoned = append(s.abandoned, w.ID)
-	}
-}
-
-// leave removes the server from the registry; if the database is away it stays
-// there and is lost after a while.
-func (s *Server) leave(ctx context.Context) {
-	limit := beatTimeout
-	if s.beats.failing { // do not hold up the end of the process for long
-		limit = time.Second
-	}
-	bounded, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	if err := s.registry.remove(bounded, s.bus.Identity().ServerID); err != nil {
-		zerolog.Ctx(ctx).Warn().Err(err).Msg("still in the registry; it will show as lost")
-	}
-}
-
 // Stop finishes the current work, which is cancelled after timeout (0 or less:
 // never), and lets Run return. It returns at once and may be repeated: a
 // shorter time-out hurries.
 func (s *Server) Stop(timeout time.Duration) {
-	s.end(false)
+	s.end()
+	s.ending.cancelAfter(timeout, s.grace())
 	if s.pool != nil {
 		s.pool.Stop(max(0, timeout))
 	}
@@ -283,17 +167,23 @@ func (s *Server) Stop(timeout time.Duration) {
 // Kill cancels the current work, waits for it at most that long, and lets Run
 // return ErrKilled. It returns at once.
 func (s *Server) Kill(wait time.Duration) {
-	s.end(true)
+	s.ending.kill(wait)
+	s.end()
 	if s.pool != nil {
 		s.pool.Kill(wait)
 	}
 }
 
-func (s *Server) end(kill bool) {
+func (s *Server) grace() time.Duration {
+	if s.cfg.Pool.Grace > 0 {
+		return s.cfg.Pool.Grace
+	}
+	return hookGrace
+}
+
+func (s *Server) end() {
 	s.mu.Lock()
-	s.killed = s.killed || kill
-	first := s.lifecycle.mayBecome(Stopping)
-	if first {
+	if s.lifecycle.mayBecome(Stopping) {
 		s.lifecycle = Stopping
 		close(s.stopping)
 	}
@@ -315,6 +205,28 @@ func (s *Server) advance(next Lifecycle) bool {
 	return ok
 }
 
+func (s *Server) stage() Lifecycle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lifecycle
+}
+
+func (s *Server) inRegistry() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.joined
+}
+
+// context is Run's without its end, and carries its logger.
+func (s *Server) context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.base == nil {
+		return context.Background()
+	}
+	return s.base
+}
+
 func (s *Server) workers() []worker.Status {
 	if s.pool == nil {
 		return nil
@@ -323,3 +235,16 @@ func (s *Server) workers() []worker.Status {
 }
 
 func (s *Server) hasWorker(id int) bool { return s.pool != nil && s.pool.HasWorker(id) }
+
+// begin notes that Run runs, which it does once.
+func (s *Server) begin(ctx context.Context) (context.Context, bool) {
+	log := zerolog.Ctx(ctx).With().Str("server", s.bus.Identity().Name).Logger()
+	ctx = log.WithContext(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.base != nil {
+		return ctx, false
+	}
+	s.base = context.WithoutCancel(ctx)
+	return ctx, true
+}

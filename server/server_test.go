@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -52,13 +51,13 @@ func testMain(m *testing.M) int {
 
 // fleet is the servers of one test, in a database of their own.
 type fleet struct {
-	t   *testing.T
+	t   testing.TB
 	db  *mongo.Database
 	bus *event.Bus // of an operator
 	*server.Registry
 }
 
-func newFleet(t *testing.T) *fleet {
+func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	require.NoError(t, err)
@@ -192,8 +191,8 @@ func TestServerJoinsObeysAndLeaves(t *testing.T) {
 	require.Contains(t, entry.Actions["server"], "thread_dump")
 	require.False(t, entry.Lost() || entry.Deaf())
 
-	require.Equal(t, subscribers.ServerState{Lifecycle: "running", Paused: true}, f.state("pause", nil))
-	require.True(t, f.entries()["a"].Paused || f.awaitPaused(true))
+	require.Equal(t, subscribers.ServerState{Lifecycle: "running", Paused: true, MaxWorkers: 2}, f.state("pause", nil))
+	require.True(t, f.entries()["a"].Paused, "the registry shows it before the answer")
 	require.Equal(t, "already paused", f.state("pause", nil).Note)
 	require.False(t, f.state("resume", nil).Paused)
 	require.Equal(t, "was not paused", f.state("resume", nil).Note)
@@ -203,11 +202,6 @@ func TestServerJoinsObeysAndLeaves(t *testing.T) {
 	require.Equal(t, "stopped", f.state("stop", nil).Lifecycle)
 	require.NoError(t, a.wait())
 	require.Empty(t, f.entries(), "it has left before it answered")
-}
-
-func (f *fleet) awaitPaused(paused bool) bool {
-	f.await("the pause in the registry", func() bool { return f.entries()["a"].Paused == paused })
-	return true
 }
 
 func TestStopLetsWorkFinish(t *testing.T) {
@@ -250,7 +244,7 @@ func TestKillAbandonsWorkThatIgnoresIt(t *testing.T) {
 	f.await("work", func() bool { return f.busy("a") == 2 })
 	r := f.call(event.New("server", "kill", bson.M{"wait_timeout": "50ms"}))
 	require.Equal(t, event.Failed, r.Kind)
-	require.Equal(t, "stopped, but some workers did not end", r.Error)
+	require.Equal(t, "abandoned, because cancelled work did not end: worker 1 test 1, worker 2 test 1", r.Error)
 	var s subscribers.ServerState
 	require.NoError(t, r.Result(&s))
 	require.Equal(t, []int{1, 2}, s.Abandoned)
@@ -304,13 +298,18 @@ func TestNameIsTakenOrTakenOver(t *testing.T) {
 // time ago.
 func (f *fleet) age(id bson.ObjectID, name string, ago time.Duration) {
 	f.t.Helper()
+	require.NoError(f.t, f.tryAge(id, name, ago))
+}
+
+func (f *fleet) tryAge(id bson.ObjectID, name string, ago time.Duration) error {
+	f.t.Helper()
 	now, err := event.StoreTime(f.t.Context(), f.db)
 	require.NoError(f.t, err)
 	_, err = f.db.Collection(server.ServersCollection).InsertOne(f.t.Context(), bson.D{
 		{Key: "_id", Value: id}, {Key: "name", Value: name}, {Key: "lifecycle", Value: "running"},
 		{Key: "heartbeat", Value: bson.D{{Key: "at", Value: now.Add(-ago)}}},
 	})
-	require.NoError(f.t, err)
+	return err
 }
 
 func TestPurgeRemovesTheLostAlone(t *testing.T) {
@@ -416,20 +415,18 @@ func TestPublishNotesTheDesiredState(t *testing.T) {
 	})
 }
 
+func get(t *testing.T, handler http.Handler, path string) (code int, body string) {
+	t.Helper()
+	response := httptest.NewRecorder()
+	handler.ServeHTTP(response, httptest.NewRequest(http.MethodGet, path, nil))
+	return response.Code, response.Body.String()
+}
+
 func TestHealthAndMetrics(t *testing.T) {
 	f := newFleet(t)
 	srv, err := server.Open(t.Context(), f.db, none, named("a"))
 	require.NoError(t, err)
-	web := httptest.NewServer(srv.Handler())
-	defer web.Close()
-	get := func(path string) (int, string) {
-		response, err := http.Get(web.URL + path)
-		require.NoError(t, err)
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		require.NoError(t, err)
-		return response.StatusCode, string(body)
-	}
+	get := func(path string) (int, string) { return get(t, srv.Handler(), path) }
 	code, body := get("/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, code)
 	require.Contains(t, body, "the server is starting")

@@ -45,7 +45,7 @@ func (l *Logger) Name() string { return "logger" }
 func (l *Logger) Actions() []event.Action {
 	return []event.Action{
 		event.OnResult("set", l.set, event.Doc("set the log level")),
-		event.OnResult("thread_dump", l.threadDump, event.ExpiresAfter(Late),
+		event.OnResult("thread_dump", l.threadDump, event.ExpiresAfter(DefaultExpiry),
 			event.Doc("write the stacks of all goroutines to the log")),
 	}
 }

@@ -2,6 +2,7 @@ package subscribers
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/fleetcast/fleetcast/event"
@@ -11,8 +12,9 @@ import (
 // [KillParameters] say otherwise.
 const DefaultKillWait = 5 * time.Second
 
-// Late is the age at which actions that must not be late are refused.
-const Late = time.Minute
+// DefaultExpiry is the age at which actions that must not be late are refused,
+// unless the event says otherwise.
+const DefaultExpiry = time.Minute
 
 // ServerControl is what the server subscriber acts on.
 type ServerControl interface {
@@ -28,6 +30,8 @@ type ServerControl interface {
 	Stop(ctx context.Context, timeout *time.Duration) (ServerState, error)
 	// Kill cancels all work, waits at most that long, and returns.
 	Kill(ctx context.Context, wait time.Duration) (ServerState, error)
+	// Resize changes how many workers there are.
+	Resize(ctx context.Context, maxWorkers int) (ServerState, error)
 	// ThreadDump returns the stacks of all workers, and logs them.
 	ThreadDump(ctx context.Context) (Dump, error)
 }
@@ -37,6 +41,8 @@ type ServerState struct {
 	Lifecycle string `bson:"lifecycle" json:"lifecycle"`
 	Paused    bool   `bson:"paused" json:"paused"`
 	Busy      int    `bson:"busy" json:"busy"` // workers at work
+	// MaxWorkers is how many workers there shall be; 0 for a server without.
+	MaxWorkers int `bson:"max_workers,omitempty" json:"max_workers,omitempty"`
 	// Note says for people what happened, such as "already paused".
 	Note string `bson:"note,omitempty" json:"note,omitempty"`
 	// Abandoned are the numbers of the workers that did not end.
@@ -56,6 +62,19 @@ type WorkerStack struct {
 	WorkID string `bson:"work_id,omitempty" json:"work_id,omitempty"`
 	// Stack has all goroutines that the worker and its work have started.
 	Stack string `bson:"stack" json:"stack"`
+}
+
+// PauseParameters are those of server pause.
+type PauseParameters struct {
+	// Sticky makes the pause a hold that servers obey which start later, until a
+	// resume. The publisher's Directory notes it (server.Registry), not the server.
+	Sticky bool `bson:"sticky,omitempty" json:"sticky,omitempty"`
+}
+
+// ResizeParameters are those of server resize.
+type ResizeParameters struct {
+	// MaxWorkers is how many workers there shall be, at least 1. Required.
+	MaxWorkers int `bson:"max_workers" json:"max_workers"`
 }
 
 // StopParameters are those of server stop.
@@ -88,14 +107,15 @@ func (s *Server) Actions() []event.Action {
 		event.OnResult("resume", s.resume, event.Doc("take work again after pause")),
 		event.OnResult("quiet", s.quiet, event.Doc("take no new work for good; current work finishes, the server stays")),
 		event.OnResult("refresh", s.refresh, event.Doc("write the server's state to the registry now")),
+		event.OnResult("resize", s.resize, event.Doc("change the number of workers; those too many finish their work first")),
 		event.OnResult("stop", s.stop, event.Concurrent(), event.Doc("finish current work and exit")),
-		event.OnResult("kill", s.kill, event.Concurrent(), event.ExpiresAfter(Late), event.Doc("cancel current work and exit")),
-		event.OnResult("thread_dump", s.threadDump, event.Concurrent(), event.ExpiresAfter(Late),
+		event.OnResult("kill", s.kill, event.Concurrent(), event.ExpiresAfter(DefaultExpiry), event.Doc("cancel current work and exit")),
+		event.OnResult("thread_dump", s.threadDump, event.Concurrent(), event.ExpiresAfter(DefaultExpiry),
 			event.Doc("write the stack of each worker to the log, and answer with it")),
 	}
 }
 
-func (s *Server) pause(ctx context.Context, _ event.None) (ServerState, error) {
+func (s *Server) pause(ctx context.Context, _ PauseParameters) (ServerState, error) {
 	return s.Control.Pause(ctx)
 }
 
@@ -109,6 +129,13 @@ func (s *Server) quiet(ctx context.Context, _ event.None) (ServerState, error) {
 
 func (s *Server) refresh(ctx context.Context, _ event.None) (ServerState, error) {
 	return s.Control.Refresh(ctx)
+}
+
+func (s *Server) resize(ctx context.Context, p ResizeParameters) (ServerState, error) {
+	if p.MaxWorkers < 1 {
+		return ServerState{}, fmt.Errorf("max_workers is %d: at least 1; pause takes no new work", p.MaxWorkers)
+	}
+	return s.Control.Resize(ctx, p.MaxWorkers)
 }
 
 func (s *Server) stop(ctx context.Context, p StopParameters) (ServerState, error) {

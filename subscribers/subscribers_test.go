@@ -31,6 +31,10 @@ func (c *control) Resume(context.Context) (subscribers.ServerState, error)  { re
 func (c *control) Quiet(context.Context) (subscribers.ServerState, error)   { return c.note("quiet") }
 func (c *control) Refresh(context.Context) (subscribers.ServerState, error) { return c.note("refresh") }
 
+func (c *control) Resize(_ context.Context, n int) (subscribers.ServerState, error) {
+	return c.note("resize %d", n)
+}
+
 func (c *control) Stop(_ context.Context, timeout *time.Duration) (subscribers.ServerState, error) {
 	if timeout == nil {
 		return c.note("stop")
@@ -108,6 +112,10 @@ func TestActionsReachTheControl(t *testing.T) {
 		kind  event.ReplyKind
 	}{
 		{event.New("server", "pause", nil), []string{"pause"}, event.Done},
+		{event.New("server", "pause", subscribers.PauseParameters{Sticky: true}), []string{"pause"}, event.Done},
+		{event.New("server", "resize", bson.M{"max_workers": 8}), []string{"resize 8"}, event.Done},
+		{event.New("server", "resize", bson.M{"max_workers": 0}), nil, event.Failed},
+		{event.New("server", "resize", nil), nil, event.Failed},
 		{event.New("server", "resume", nil), []string{"resume"}, event.Done},
 		{event.New("server", "quiet", nil), []string{"quiet"}, event.Done},
 		{event.New("server", "refresh", nil), []string{"refresh"}, event.Done},

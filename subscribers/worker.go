@@ -23,7 +23,7 @@ type WorkerControl interface {
 	StopWorker(ctx context.Context, id int) (WorkerOutcome, error)
 	// KillWorker cancels a worker's work and waits for it, at most that long.
 	KillWorker(ctx context.Context, id int, wait time.Duration) (WorkerOutcome, error)
-	// ThreadDump returns the stacks of these workers, and logs them.
+	// WorkerDump returns the stacks of these workers, and logs them.
 	WorkerDump(ctx context.Context, ids []int) (Dump, error)
 }
 
@@ -59,11 +59,11 @@ func (w *Worker) Name() string { return "worker" }
 // Actions implements event.Subscriber.
 func (w *Worker) Actions() []event.Action {
 	return []event.Action{
-		event.OnResult("stop", w.stop, event.Concurrent(), event.ExpiresAfter(Late),
+		event.OnResult("stop", w.stop, event.Concurrent(), event.ExpiresAfter(DefaultExpiry),
 			event.Doc("let the worker finish its work and leave; another takes its place")),
-		event.OnResult("kill", w.kill, event.Concurrent(), event.ExpiresAfter(Late),
+		event.OnResult("kill", w.kill, event.Concurrent(), event.ExpiresAfter(DefaultExpiry),
 			event.Doc("cancel the worker's work; another takes its place")),
-		event.OnResult("thread_dump", w.threadDump, event.Concurrent(), event.ExpiresAfter(Late),
+		event.OnResult("thread_dump", w.threadDump, event.Concurrent(), event.ExpiresAfter(DefaultExpiry),
 			event.Doc("write the worker's stack to the log, and answer with it")),
 	}
 }

@@ -16,7 +16,8 @@ const (
 
 // Config says how a [Pool] works. Its zero value is ready to use.
 type Config struct {
-	// Workers is how many workers are live at a time. Default 10.
+	// Workers is how many workers are live at a time, until [Pool.Resize] says
+	// otherwise. Default 10.
 	Workers int
 
 	// Filter is handed to every Source.Take. Default: all work.
@@ -30,6 +31,11 @@ type Config struct {
 	// by the time-out of Stop or by the end of Run's context, before it is
 	// abandoned. Default 5 s.
 	Grace time.Duration
+
+	// StuckAfter is how long a unit may take before its worker is flagged as
+	// stuck (Status.Stuck) and a warning is logged; nothing else follows from it.
+	// Default 0: never, since only the source knows what is long.
+	StuckAfter time.Duration
 
 	// ProfileLabels are added to the profiler labels of every worker goroutine:
 	// the server's id, for example. They may not use the keys [LabelPool] and
@@ -50,6 +56,7 @@ func (c Config) checked() (Config, error) {
 		notNegative("Workers", c.Workers),
 		notNegative("PollInterval", c.PollInterval),
 		notNegative("Grace", c.Grace),
+		notNegative("StuckAfter", c.StuckAfter),
 		c.checkLabels(),
 		c.Filter.Validate(),
 	)

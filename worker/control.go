@@ -10,15 +10,15 @@ import (
 // once is not called abandoned.
 const leastWait = 100 * time.Millisecond
 
-// Pause lets the workers take no more work until Resume; current work finishes.
-// It may be called before Run. It reports whether the pool was not paused.
+// Pause lets the workers take no more work until Resume; current work finishes,
+// or holds still if it has [Hooks]. It may be called before Run. It reports whether the pool was not paused.
 func (p *Pool) Pause() (changed bool) { return p.set(&p.paused, true) }
 
 // Resume ends a Pause. It reports whether the pool was paused.
 func (p *Pool) Resume() (changed bool) { return p.set(&p.paused, false) }
 
-// Quiet lets the workers take no more work for good; current work finishes, and
-// the pool does not end before it is stopped. It reports whether the pool was
+// Quiet lets the workers take no more work for good; current work finishes
+// (Hooks.Pause is called as well), and the pool does not end before it is stopped. It reports whether the pool was
 // not quiet.
 func (p *Pool) Quiet() (changed bool) { return p.set(&p.quiet, true) }
 
@@ -35,16 +35,18 @@ func (p *Pool) set(flag *bool, value bool) (changed bool) {
 	changed = *flag != value
 	*flag = value
 	if changed {
-		p.interruptAll()
+		p.nudgeAll()
 	}
 	p.mu.Unlock()
 	if changed {
+		p.look()
 		p.cfg.OnChange()
 	}
 	return changed
 }
 
-// Stop ends the pool gracefully: no new work, current work finishes. After
+// Stop ends the pool gracefully: no new work, current work finishes (Hooks.Stop
+// is called). After
 // timeout (0 or less: never) it cancels the work that is left, and Config.Grace
 // later abandons the workers that have not ended. It returns at once; Run
 // returns when it is done. It may be called before Run, and again: what asks
@@ -55,7 +57,7 @@ func (p *Pool) Stop(timeout time.Duration) {
 	if timeout > 0 {
 		p.cancelAt = earlier(p.cancelAt, time.Now().Add(timeout))
 	}
-	p.interruptAll()
+	p.nudgeAll()
 	p.mu.Unlock()
 	p.look()
 	p.cfg.OnChange()
@@ -78,14 +80,14 @@ func (p *Pool) kill(wait time.Duration, cause error) {
 	p.cfg.OnChange()
 }
 
-func (p *Pool) interruptAll() {
+func (p *Pool) nudgeAll() {
 	for _, w := range p.workers {
-		w.interrupt()
+		w.nudge()
 	}
 }
 
-// StopWorker lets one worker finish its work and leave; the pool starts another
-// in its place. It waits until the worker has left. When ctx ends earlier it
+// StopWorker lets one worker finish its work (Hooks.Stop is called) and leave;
+// the pool starts another in its place, unless it was shrunk. It waits until the worker has left. When ctx ends earlier it
 // returns ctx's error, and the worker still leaves. It returns [ErrNoWorker] if
 // the pool has no such worker, and an [*AbandonedError] if the worker is, or
 // meanwhile was, abandoned. Work must not wait for its own worker.
@@ -101,8 +103,8 @@ func (p *Pool) StopWorker(ctx context.Context, id int) error {
 	return err
 }
 
-// KillWorker cancels one worker's work and waits for the worker to end. The pool
-// starts another in its place as soon as it has ended, or after wait (at least
+// KillWorker cancels one worker's work and waits for the worker to end. Unless it
+// was shrunk, the pool starts another in its place as soon as it has ended, or after wait (at least
 // 0.1 s) abandons it. The Status says which: [Stopped], or
 // [Abandoned] with its stack. When ctx ends earlier, KillWorker returns ctx's
 // error, and the kill goes on. It returns [ErrNoWorker] if the pool has no such

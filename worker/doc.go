@@ -6,8 +6,9 @@
 //
 // # What it guarantees
 //
-//   - Never more than Config.Workers workers are live. A worker that is stopped
-//     or killed is replaced; its number is never used again.
+//   - Never more than Config.Workers workers are live, or what [Pool.Resize] says;
+//     the surplus of a pool that shrinks finishes its work. A worker that is
+//     stopped or killed is replaced; its number is never used again.
 //   - Nothing taken is lost: whatever a Source hands out is run and reported
 //     exactly once, also when the pool was paused, stopped or killed meanwhile.
 //     Killed work is run or goes on with a cancelled context.
@@ -31,8 +32,16 @@
 //	                                     │                      ▲
 //	                                     └─ ignores the kill ─► abandoned
 //
-// A busy worker whose pool is paused stays busy until its unit ends. An
-// abandoned worker never takes again; it goes when its goroutine returns.
+// A busy worker whose pool is paused stays busy until its unit ends, unless the
+// unit has Hooks.Pause: then it shows as paused. An abandoned worker never takes
+// again; it goes when its goroutine returns. A worker that a pool without need of
+// it tells to leave is stopping as well.
+//
+// # Work that does not end by itself
+//
+// A unit may be a subscription, or a program in another language: it has [Hooks],
+// by which the pool tells it to hold still, to go on and to finish. Package
+// process makes such units of any command.
 //
 // # Life of a pool
 //

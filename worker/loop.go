@@ -30,6 +30,8 @@ type worker struct {
 	abandonAt time.Time // deadline after a kill
 	unit      Work      // the current one
 	busySince time.Time
+	stuck     bool               // it was busy for too long
+	steering  *steering          // of the current unit, if that has hooks
 	stack     string             // when it was abandoned
 	interrupt context.CancelFunc // ends the present wait
 }
@@ -58,7 +60,7 @@ const (
 
 func newWorker(p *Pool, id int) *worker {
 	log := zerolog.Ctx(p.base).With().Int(fieldWorkerID, id).Logger()
-	ctx, cancel := context.WithCancelCause(log.WithContext(p.base))
+	ctx, cancel := context.WithCancelCause(withID(log.WithContext(p.base), id))
 	return &worker{
 		pool: p, id: id, ctx: ctx, cancel: cancel,
 		settled: make(chan struct{}), interrupt: func() {},
@@ -119,6 +121,8 @@ func (w *worker) next(ctx context.Context) (wait context.Context, m move) {
 	switch {
 	case w.leaving || p.stopping:
 		m = leave
+	case p.surplus() > 0:
+		m, w.leaving = leave, true
 	case p.paused || p.quiet:
 		m, w.phase = hold, holds
 	case w.rest > 0:
@@ -178,7 +182,16 @@ func (w *worker) afterTake(ctx, wait context.Context, err error) time.Duration {
 // stop makes the worker leave after its work. The mutex is held.
 func (w *worker) stop() {
 	w.leaving = true
+	w.nudge()
+}
+
+// nudge lets the worker and its unit see what is asked of them now. The mutex is
+// held.
+func (w *worker) nudge() {
 	w.interrupt()
+	if w.steering != nil {
+		w.steering.look()
+	}
 }
 
 // kill cancels the worker's work, and gives it that long to end. The mutex is
@@ -200,10 +213,10 @@ func (w *worker) state() State {
 		return Stopping
 	case w.phase == begins:
 		return Starting
+	case w.pool.paused && (w.phase == holds || w.phase == works && w.unit.Hooks.Pause != nil):
+		return Paused
 	case w.phase == works:
 		return Busy
-	case w.phase == holds && w.pool.paused:
-		return Paused
 	}
 	return Idle
 }
@@ -212,6 +225,6 @@ func (w *worker) state() State {
 func (w *worker) status() Status {
 	return Status{
 		ID: w.id, State: w.state(), Kind: w.unit.Kind, WorkID: w.unit.ID,
-		Description: w.unit.Description, BusySince: w.busySince, Stack: w.stack,
+		Description: w.unit.Description, BusySince: w.busySince, Stuck: w.stuck, Stack: w.stack,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -34,13 +35,15 @@ func TestModel(t *testing.T) {
 func playModel(t *testing.T, random *rand.Rand) {
 	source := &chaos{random: rand.New(rand.NewPCG(random.Uint64(), 2)), units: map[int]*chaosUnit{}}
 	m := &model{t: t, random: random, source: source, size: 1 + random.IntN(6), seen: map[int]bool{}}
-	m.running = run(t, source, Config{Workers: m.size})
+	m.running = run(t, source, Config{Workers: m.size, StuckAfter: modelStuckAfter})
 	m.check("start")
 	for range 40 {
 		m.check(m.step())
 	}
 	m.finish()
 }
+
+const modelStuckAfter = 8 * time.Second
 
 // model is what a pool should be like.
 type model struct {
@@ -49,6 +52,7 @@ type model struct {
 	random *rand.Rand
 	source *chaos
 	size   int
+	most   int // how many may be live: those that are wanted, and those that have not left since it shrank
 
 	paused, quiet, stopping bool
 
@@ -70,7 +74,16 @@ func (m *model) step() string {
 		require.Equal(m.t, m.paused, m.Resume())
 		m.paused = false
 		return "resume"
-	case n < 75:
+	case n < 65:
+		size := 1 + m.random.IntN(8)
+		changed, err := m.Resize(size)
+		require.NoError(m.t, err)
+		require.Equal(m.t, size != m.size && !m.stopping, changed)
+		if changed {
+			m.size = size
+		}
+		return fmt.Sprint("resize to ", size)
+	case n < 78:
 		m.all.Go(func() { m.stopWorker(id) })
 		return fmt.Sprint("stop worker ", id)
 	case n < 95:
@@ -121,20 +134,26 @@ func (m *model) check(step string) {
 	m.t.Helper()
 	synctest.Wait()
 	workers := m.Workers()
-	live := 0
+	live, staying := 0, 0
 	for _, w := range workers {
 		m.checkWorker(step, w)
 		if w.State != Abandoned {
 			live++
+		}
+		if w.State != Abandoned && w.State != Stopping && (w.WorkID == "" || m.source.stoppable(w.WorkID)) {
+			staying++
 		}
 	}
 	for id := range m.seen {
 		m.seen[id] = slices.ContainsFunc(workers, func(w Status) bool { return w.ID == id })
 		require.Equal(m.t, m.seen[id], m.HasWorker(id))
 	}
-	require.LessOrEqual(m.t, live, m.size, step)
+	require.Equal(m.t, m.size, m.Size(), step)
+	m.most = max(m.size, min(m.most, live))
+	require.LessOrEqual(m.t, live, m.most, step)
 	if !m.stopping {
-		require.Equal(m.t, m.size, live, step)
+		require.GreaterOrEqual(m.t, live, m.size, step)
+		require.LessOrEqual(m.t, staying, m.size, "%s: whoever can leave does", step)
 	}
 	require.Equal(m.t, m.paused, m.Paused(), step)
 	m.checkUnits(step, workers)
@@ -157,14 +176,25 @@ func (m *model) checkWorker(step string, w Status) {
 	default:
 		allowed = append(allowed, Idle)
 	}
+	if strings.HasPrefix(step, "resize") && !m.paused {
+		allowed = append(allowed, Starting)
+	}
 	require.Contains(m.t, allowed, w.State, "%s: %+v", step, w)
 	require.Equal(m.t, w.WorkID != "", !w.BusySince.IsZero())
 	require.Equal(m.t, w.State == Abandoned, w.Stack != "")
-	if w.State == Busy {
+	switch w.State {
+	case Busy:
 		require.NotEmpty(m.t, w.WorkID)
-	}
-	if w.State == Idle || w.State == Paused || w.State == Starting {
+	case Idle, Starting:
 		require.Empty(m.t, w.WorkID)
+	case Paused:
+		require.True(m.t, w.WorkID == "" || m.source.stoppable(w.WorkID), "%s: %+v", step, w)
+	}
+	late := !w.BusySince.IsZero() && time.Since(w.BusySince) >= modelStuckAfter
+	if w.Stuck {
+		require.True(m.t, late, "%s: %+v", step, w)
+	} else if w.State == Busy || w.State == Stopping {
+		require.False(m.t, late, "%s: %+v", step, w)
 	}
 }
 
@@ -189,6 +219,7 @@ func (m *model) checkUnits(step string, workers []Status) {
 			runs = append(runs, strconv.Itoa(id))
 		}
 		require.LessOrEqual(m.t, u.runs, 1, "unit %d", id)
+		m.checkHooks(step, u)
 	}
 	require.ElementsMatch(m.t, runs, said, step)
 	stuck := m.source.deafTakes
@@ -197,6 +228,18 @@ func (m *model) checkUnits(step string, workers []Status) {
 	}
 	if m.paused && !m.stopping {
 		require.LessOrEqual(m.t, idle, stuck, "%s: idle although paused", step)
+	}
+}
+
+// checkHooks compares what a running unit was told with what is asked.
+func (m *model) checkHooks(step string, u *chaosUnit) {
+	m.t.Helper()
+	if !u.hooked || u.runs == u.reports || u.ended || u.inHook {
+		return
+	}
+	require.Equal(m.t, m.stopping, u.stopped && m.stopping, "%s: unit %+v", step, *u)
+	if !u.stopped {
+		require.Equal(m.t, m.paused || m.quiet, u.held, "%s: unit %+v", step, *u)
 	}
 }
 
@@ -219,6 +262,7 @@ func (m *model) finish() {
 	for id, u := range m.source.units {
 		require.Equal(m.t, 1, u.runs, "unit %d is run", id)
 		require.Equal(m.t, 1, u.reports, "unit %d is reported", id)
+		require.Empty(m.t, u.fault, "unit %d", id)
 	}
 }
 
@@ -231,7 +275,14 @@ type chaos struct {
 	deafTakes int                // those of them that ignore their context
 }
 
-type chaosUnit struct{ runs, reports int }
+type chaosUnit struct {
+	runs, reports int
+	hooked        bool
+	ended         bool // its context has
+	held, stopped bool // as its hooks were told
+	inHook        bool
+	fault         string
+}
 
 func (c *chaos) pick(n int) int {
 	c.mu.Lock()
@@ -284,14 +335,87 @@ func (c *chaos) duration() time.Duration { return time.Duration(c.pick(int(20 * 
 func (c *chaos) unit() Work {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	u := &chaosUnit{}
+	u := &chaosUnit{hooked: c.random.IntN(2) == 0}
 	id := len(c.units) + 1
 	c.units[id] = u
-	return Work{
+	unit := Work{
 		ID: strconv.Itoa(id), Kind: "chaos",
 		Run:    func(ctx context.Context) error { c.told(&u.runs); return c.misbehave(ctx) },
 		Report: func(error) { c.told(&u.reports) },
 	}
+	if u.hooked {
+		c.hook(u, &unit)
+	}
+	return unit
+}
+
+// hook gives a unit hooks that misbehave too. The one that is told to stop
+// obeys, if it is not deaf.
+func (c *chaos) hook(u *chaosUnit, unit *Work) {
+	stop := make(chan struct{})
+	run := unit.Run
+	unit.Run = func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(ctx, func() { c.set(&u.ended, true) })()
+		go func() {
+			select {
+			case <-stop:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		return run(ctx)
+	}
+	unit.Hooks = Hooks{
+		Pause:  func(ctx context.Context) error { return c.inHook(ctx, u, func() { u.tell(&u.held, true) }) },
+		Resume: func(ctx context.Context) error { return c.inHook(ctx, u, func() { u.tell(&u.held, false) }) },
+		Stop: func(ctx context.Context) error {
+			close(stop)
+			return c.inHook(ctx, u, func() { u.tell(&u.stopped, true) })
+		},
+	}
+}
+
+// tell notes what a hook was told, which must be news.
+func (u *chaosUnit) tell(what *bool, value bool) {
+	if *what == value || u.stopped || u.inHook || u.reports > 0 {
+		u.fault = fmt.Sprintf("told %v: %+v", value, *u)
+	}
+	*what = value
+}
+
+func (c *chaos) inHook(ctx context.Context, u *chaosUnit, note func()) error {
+	c.mu.Lock()
+	note()
+	u.inHook = true
+	c.mu.Unlock()
+	defer c.set(&u.inHook, false)
+	switch c.pick(6) {
+	case 0:
+		panic("hook broke")
+	case 1:
+		runtime.Goexit()
+	case 2:
+		return errWork
+	case 3:
+		return lasting(c.duration())(ctx)
+	}
+	return nil
+}
+
+func (c *chaos) set(what *bool, value bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*what = value
+}
+
+// stoppable reports whether a unit has hooks.
+func (c *chaos) stoppable(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, _ := strconv.Atoi(id)
+	return c.units[n].hooked
 }
 
 func (c *chaos) told(count *int) {

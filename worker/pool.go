@@ -31,6 +31,7 @@ type Pool struct {
 	quiet    bool
 	stopping bool
 	cancelAt time.Time // when a Stop runs out of time; zero for never
+	size     int       // how many workers are wanted
 	lastID   int
 	live     int             // workers that are not abandoned
 	workers  map[int]*worker // live and abandoned
@@ -51,6 +52,7 @@ func New(source Source, cfg Config) (*Pool, error) {
 		cfg:     cfg,
 		id:      strconv.FormatInt(poolCount.Add(1), 10),
 		wake:    make(chan struct{}, 1),
+		size:    cfg.Workers,
 		workers: map[int]*worker{},
 	}, nil
 }
@@ -60,7 +62,8 @@ func New(source Source, cfg Config) (*Pool, error) {
 // when all workers have stopped, and an [*AbandonedError] when some have not. A
 // pool runs once; a second Run is an error.
 //
-// Run's goroutine alone watches the time-outs of Stop, Kill and KillWorker.
+// Run's goroutine alone watches the time-outs of Stop, Kill and KillWorker, and
+// Config.StuckAfter.
 func (p *Pool) Run(ctx context.Context) error {
 	if err := p.start(ctx); err != nil {
 		return err
@@ -99,10 +102,10 @@ func (p *Pool) start(ctx context.Context) error {
 // fill starts the workers that are missing, spread over this time. The mutex is
 // held.
 func (p *Pool) fill(spread time.Duration) {
-	if p.stopping {
+	if p.stopping || !p.running {
 		return
 	}
-	missing := p.cfg.Workers - p.live
+	missing := p.size - p.live
 	for i := range missing {
 		p.lastID++
 		p.live++
@@ -134,9 +137,10 @@ func (p *Pool) left(w *worker) {
 func (p *Pool) enforce() (deadline time.Time, ended bool) {
 	p.cancelLate()
 	p.abandonLate()
+	stuckAt := p.flagStuck()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	deadline = p.cancelAt
+	deadline = earlier(stuckAt, p.cancelAt)
 	for _, w := range p.workers {
 		if !w.abandoned {
 			deadline = earlier(deadline, w.abandonAt)
@@ -165,7 +169,7 @@ func (p *Pool) abandonLate() {
 	if len(late) == 0 {
 		return
 	}
-	stacks := p.stacks(late) // outside of the mutex: it takes a while
+	stacks := p.goroutines(late) // outside of the mutex: it takes a while
 	p.mu.Lock()
 	for _, stack := range stacks {
 		w := p.workers[stack.Worker.ID]

@@ -16,6 +16,8 @@ const (
 	fieldWorkID   = "work_id"
 	fieldDuration = "duration_ms"
 	fieldRetryIn  = "retry_in_ms"
+	fieldHook     = "hook"
+	fieldSince    = "busy_since"
 	fieldStack    = "stack" // beside zerolog's own "error"
 )
 
@@ -24,24 +26,26 @@ const (
 func (w *worker) run(ctx context.Context, unit Work) {
 	log := zerolog.Ctx(ctx).With().Str(fieldKind, unit.Kind).Str(fieldWorkID, unit.ID).Logger()
 	ctx, cancel := context.WithCancel(log.WithContext(ctx))
-	begun := w.begin(unit)
+	begun := w.begin(ctx, unit)
 	defer w.end()
 	log.Debug().Msg("work started")
 
 	err := ErrGoexit // unless it returns or panics
 	defer func() {
 		cancel() // ends goroutines that the unit has left behind
+		w.release()
 		logOutcome(&log, err, time.Since(begun))
 		report(&log, unit, err)
 	}()
 	err = call(func() error { return unit.Run(ctx) })
 }
 
-// begin makes the unit visible.
-func (w *worker) begin(unit Work) time.Time {
+// begin makes the unit visible, and within reach of its hooks.
+func (w *worker) begin(ctx context.Context, unit Work) time.Time {
 	now := time.Now()
 	w.pool.mu.Lock()
 	w.phase, w.unit, w.busySince = works, unit, now
+	w.steering = steer(ctx, w, unit.Hooks)
 	w.pool.mu.Unlock()
 	w.pool.cfg.OnChange()
 	return now
@@ -49,7 +53,7 @@ func (w *worker) begin(unit Work) time.Time {
 
 func (w *worker) end() {
 	w.pool.mu.Lock()
-	w.phase, w.unit, w.busySince = waits, Work{}, time.Time{}
+	w.phase, w.unit, w.busySince, w.stuck = waits, Work{}, time.Time{}, false
 	w.pool.mu.Unlock()
 	w.pool.cfg.OnChange()
 }

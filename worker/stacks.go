@@ -24,21 +24,28 @@ type Stack struct {
 
 	// Text shows all goroutines of the worker and its work like Go's own
 	// traceback. Equal stacks are shown once with their number, and it depends
-	// on nothing but where the goroutines are: two texts can be compared.
+	// on nothing but where the goroutines are: two texts can be compared. Of
+	// work that has Hooks.Dump it shows that dump instead, or why there is none.
 	Text string
 }
 
 // Stacks returns a thread dump of these workers, or of all when no number is
 // given, by number: for each one, all goroutines started by it or its work, and
-// none of another's. For numbers that are unknown it returns [ErrNoWorker]
-// together with the stacks of the others.
+// none of another's. For numbers that are unknown it returns [ErrNoWorker], and
+// for work whose Hooks.Dump failed its error, together with the stacks of all.
 //
 // It stops the process for the moment of one goroutine profile, however many
-// workers are asked for.
+// workers are asked for, and waits at most 5 s for the dumps of hooks.
 func (p *Pool) Stacks(ids ...int) ([]Stack, error) {
-	chosen := p.Workers()
+	chosen, unknown := p.choose(ids)
+	stacks := p.goroutines(chosen)
+	return stacks, errors.Join(unknown, p.dumps(stacks))
+}
+
+func (p *Pool) choose(ids []int) (chosen []Status, unknown error) {
+	chosen = p.Workers()
 	if len(ids) == 0 {
-		return p.stacks(chosen), nil
+		return chosen, nil
 	}
 	var faults []error
 	for _, id := range ids {
@@ -47,10 +54,11 @@ func (p *Pool) Stacks(ids ...int) ([]Stack, error) {
 		}
 	}
 	chosen = slices.DeleteFunc(chosen, func(w Status) bool { return !slices.Contains(ids, w.ID) })
-	return p.stacks(chosen), errors.Join(faults...)
+	return chosen, errors.Join(faults...)
 }
 
-func (p *Pool) stacks(workers []Status) []Stack {
+// goroutines returns the stacks of workers' goroutines.
+func (p *Pool) goroutines(workers []Status) []Stack {
 	samples, err := p.samples()
 	stacks := make([]Stack, 0, len(workers))
 	for _, w := range workers {

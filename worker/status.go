@@ -17,7 +17,7 @@ const (
 	Starting  State = "starting"  // waits its turn when many start at once
 	Idle      State = "idle"      // waits for work, or holds still because the pool is quiet
 	Busy      State = "busy"      // runs a unit of work
-	Paused    State = "paused"    // holds still because the pool is paused
+	Paused    State = "paused"    // holds still because the pool is paused, or its unit does (Hooks.Pause)
 	Stopping  State = "stopping"  // was told to leave, and is ending its work
 	Stopped   State = "stopped"   // has left
 	Abandoned State = "abandoned" // was killed, and its goroutine has not returned
@@ -29,12 +29,15 @@ type Status struct {
 	State State
 
 	// Kind, WorkID and Description are those of its unit of work; empty when it
-	// has none. A worker that is stopping or abandoned may have one.
+	// has none. A worker that is paused, stopping or abandoned may have one.
 	Kind, WorkID, Description string
 
 	// BusySince is when the unit began by this process's clock; zero when the
 	// worker has none.
 	BusySince time.Time
+
+	// Stuck says that the unit has taken longer than Config.StuckAfter.
+	Stuck bool
 
 	// Stack is where an abandoned worker hung when it was given up, in the form
 	// of [Stack]; empty in all other states.

@@ -26,6 +26,9 @@ type Work struct {
 	// goroutine, after Run has ended in whatever way. The worker stays busy
 	// meanwhile. A panic in it is logged.
 	Report func(err error)
+
+	// Hooks, if set, pass on to the running unit what is asked of the pool.
+	Hooks Hooks
 }
 
 // Source is the seam to any job system.

@@ -29,5 +29,6 @@ func run() int {
 	}()
 	return cli.Run(ctx, cli.Process{
 		Name: os.Args[0], Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, Env: os.LookupEnv, Hurry: hurry,
+		Operator: operator,
 	})
 }

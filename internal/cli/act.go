@@ -2,77 +2,16 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
-
-// acting is a command that publishes one event and waits for the answers.
-type acting struct {
-	*targetFlags
-	wait   time.Duration
-	noWait bool
-}
-
-func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
-	act := &acting{targetFlags: a.addTargetFlags(cmd)}
-	cmd.Flags().DurationVar(&act.wait, "wait", wait, "how long to wait for the answers")
-	cmd.Flags().BoolVar(&act.noWait, "no-wait", false, "publish, print the event's id and do not wait")
-	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
-	return act
-}
-
-// act publishes the event to the targets and reports how it went.
-func (a *app) act(ctx context.Context, act *acting, subscriber, action string, parameters any) error {
-	target, err := act.target()
-	if err != nil {
-		return err
-	}
-	if _, err := act.count(1); err != nil {
-		return err
-	}
-	if act.wait <= 0 {
-		return usageError("--wait %s: a positive duration such as 10s, or --no-wait", act.wait)
-	}
-	if len(target.WorkerIDs) > 0 && (subscriber == "server" || subscriber == "logger") {
-		return usageError("--worker-id is for stop, kill and thread-dump of workers: %s %s is for whole servers", subscriber, action)
-	}
-	s, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	bus, err := s.openBus(ctx)
-	if err != nil {
-		return err
-	}
-	e := event.New(subscriber, action, parameters, event.To(target))
-	members, err := bus.Match(ctx, e)
-	if err != nil {
-		return err
-	}
-	if members, err = act.narrow(&e, members); err != nil {
-		return err
-	}
-	switch {
-	case act.dryRun:
-		return a.printMatch(e, members)
-	case len(members) == 0:
-		return a.nothingMatched(ctx, s, e)
-	case act.noWait:
-		return a.publish(ctx, bus, e, len(members))
-	}
-	return a.call(ctx, bus, e, act.wait)
-}
 
 func (a *app) printMatch(e event.Event, members []event.Member) error {
 	out := matchOutput{Subscriber: e.Name, Action: e.Action, DryRun: true, Matched: len(members), Servers: []memberOutput{}}
@@ -298,19 +237,3 @@ func summaryLine(e event.Event, sum event.Summary) string {
 	}
 	return fmt.Sprintf("%s %s: %s in %s", e.Name, e.Action, strings.Join(slices.Compact(parts), ", "), short(sum.Duration))
 }
-
-// parameterFlags are --param and --params.
-type parameterFlags struct {
-	pairs []string
-	json  string
-}
-
-func addParameterFlags(cmd *cobra.Command) *parameterFlags {
-	p := &parameterFlags{}
-	cmd.Flags().StringArrayVar(&p.pairs, "param", nil, "a parameter as KEY=VALUE (repeatable); a VALUE that is JSON is taken as such, all else as text")
-	cmd.Flags().StringVar(&p.json, "params", "", "all parameters as a JSON object")
-	cmd.MarkFlagsMutuallyExclusive("param", "params")
-	return p
-}
-
-func isJSON(text string) bool { return json.Valid([]byte(text)) }

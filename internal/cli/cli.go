@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -37,6 +38,11 @@ type Process struct {
 	Stderr io.Writer
 	Env    func(string) (string, bool)
 	Hurry  <-chan struct{} // closed at the second signal
+
+	// Operator, if set, begins to receive the signals by which operators ask a
+	// server to be quiet, and for a thread dump. Only the command server calls it:
+	// in all others these signals do what they usually do.
+	Operator func() (quiet, dump <-chan os.Signal)
 }
 
 // app is one run of the command line.
@@ -120,7 +126,8 @@ fleet by events in a capped MongoDB collection, and says exactly how each went.
 
 Start here:  fleetcast dev
 
-Every flag has an environment variable, FLEETCAST_<FLAG>, such as FLEETCAST_URI.
+Every flag has an environment variable, FLEETCAST_<FLAG>, such as FLEETCAST_URI,
+but those that choose which servers or workers are meant.
 Exit codes: 0 all that matched are done; 1 failure; 2 wrong usage; 3 nothing
 matched; 4 incomplete: somebody who should have answered has not; 130 interrupted.`,
 		SilenceErrors:     true,
@@ -155,7 +162,7 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "FLEETCAST_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, set := a.Env(name)
-		if !set || f.Changed {
+		if !set || f.Changed || f.Annotations[notFromEnvironment] != nil {
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ func execute(t *testing.T, env map[string]string, args ...string) (stdout, stder
 }
 
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "dev", "store", "server", "publish", "stop", "kill", "servers", "events"} {
+	for _, command := range []string{"", "dev", "store", "server", "publish", "stop", "kill", "pause", "resume", "servers", "events"} {
 		args := []string{"--help"}
 		name := "help.txt"
 		if command != "" {
@@ -65,9 +66,8 @@ func TestFlagsFromTheEnvironment(t *testing.T) {
 	_, errs, code := execute(t, map[string]string{"FLEETCAST_TIMEOUT": "soon"}, "version")
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, errs, "environment variable FLEETCAST_TIMEOUT")
-	_, errs, code = execute(t, map[string]string{"FLEETCAST_SERVER": "["}, "stop")
-	require.Equal(t, exitUsage, code)
-	require.Contains(t, errs, "pattern")
+	_, errs, _ = execute(t, map[string]string{"FLEETCAST_SERVER": "[", "FLEETCAST_WORKER_ID": "x", "FLEETCAST_URI": "no"}, "stop")
+	require.Contains(t, errs, "--uri", "who is meant is said by hand alone")
 }
 
 func TestParameters(t *testing.T) {
@@ -116,14 +116,28 @@ func TestOutputShapes(t *testing.T) {
 	id := bson.ObjectID{1, 2, 3}
 	entry := server.Entry{
 		ID: id, Name: "web-1", Host: "h", PID: 7, Version: "v1", Labels: map[string]string{"role": "web"},
-		StartedAt: at, Lifecycle: server.Running, Paused: true, Age: 2 * time.Second,
+		StartedAt: at, Lifecycle: server.Running, Paused: true, Consumer: true, Age: 2 * time.Second,
 		Heartbeat: server.Heartbeat{
 			At: at, Position: event.Position{Time: bson.Timestamp{T: 1, I: 2}, ID: id}, State: event.StateListening,
 			LagMS: 20_000, Gaps: 1, Reconnects: 2, RSS: 3, Goroutines: 4,
+			LastError: "connection refused", IntervalMS: 15_000, RTTMS: 1.5,
 			Workers: []server.WorkerEntry{
 				{ID: 1, State: "busy", Kind: "import", WorkID: "17", BusySince: at.Add(-time.Hour)}, {ID: 2, State: "idle"},
 			},
 		},
+	}
+	entries := []server.Entry{entry}
+	for i, change := range []func(*server.Entry){
+		func(e *server.Entry) { e.Age = time.Hour },
+		func(e *server.Entry) { e.Paused = false },
+		func(*server.Entry) {},
+		func(e *server.Entry) { e.Lifecycle = server.Quiet },
+		func(e *server.Entry) { e.Consumer, e.Paused, e.Heartbeat.Workers = false, false, nil },
+	} {
+		other := entry
+		other.Name, other.Heartbeat.LagMS = "web-"+strconv.Itoa(i+2), 0
+		change(&other)
+		entries = append(entries, other)
 	}
 	var out bytes.Buffer
 	a := &app{Process: Process{Stdout: &out}, output: "json"}
@@ -131,7 +145,11 @@ func TestOutputShapes(t *testing.T) {
 	golden(t, "servers.json", out.String())
 
 	out.Reset()
-	require.NoError(t, (&serversView{workers: true}).table(&out, toServerOutputs([]server.Entry{entry}, 10*time.Minute)))
+	require.NoError(t, (&serversView{workers: true}).table(&out, toServerOutputs(entries, 10*time.Minute)))
+	printHolds(&out, []server.Hold{
+		{Publisher: event.Publisher{User: "ann", Host: "desk"}, At: at},
+		{Target: event.Target{Labels: map[string]string{"role": "web"}}, Publisher: event.Publisher{User: "bob", Host: "desk"}, At: at},
+	})
 	golden(t, "servers.txt", out.String())
 
 	_, payload, err := bson.MarshalValue(subscribers.ServerState{Lifecycle: "running", Paused: true, Busy: 2})
@@ -166,4 +184,55 @@ func TestOutcomeIsTheExitCode(t *testing.T) {
 	interrupted, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.Equal(t, exitInterrupted, exitCode(interrupted, context.Canceled))
+}
+
+func TestTooWide(t *testing.T) {
+	for name, test := range map[string]struct {
+		says string
+		args []string
+	}{
+		"stop a worker everywhere":    {"--all-servers", []string{"stop", "--worker-id", "3"}},
+		"kill a worker everywhere":    {"--all-servers", []string{"kill", "--worker-id", "3,4"}},
+		"publish it":                  {"--all-servers", []string{"publish", "worker", "kill", "--worker-id", "3"}},
+		"meant so":                    {"--uri", []string{"kill", "--worker-id", "3", "--all-servers"}},
+		"of one server":               {"--uri", []string{"kill", "--worker-id", "3", "--server", "a"}},
+		"of a label":                  {"--uri", []string{"kill", "--worker-id", "3", "--label", "role=web"}},
+		"a look does no harm":         {"--uri", []string{"thread-dump", "--worker-id", "3"}},
+		"whole servers":               {"--uri", []string{"kill"}},
+		"sticky, and some":            {"--limit is of no use", []string{"pause", "--sticky", "--limit", "3"}},
+		"sticky by publish, and some": {"--limit is of no use", []string{"publish", "server", "pause", "--param", "sticky=true", "--limit", "3"}},
+		"unknown state":               {"choose from lost, deaf", []string{"servers", "--state", "running,asleep"}},
+	} {
+		_, errs, code := execute(t, map[string]string{"FLEETCAST_URI": "no"}, test.args...)
+		require.Equal(t, exitUsage, code, name)
+		require.Contains(t, errs, test.says, name)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	entries := []server.Entry{
+		{Name: "a", Lifecycle: server.Running, Labels: map[string]string{"role": "web"}},
+		{Name: "b", Lifecycle: server.Running, Paused: true},
+		{Name: "c", Lifecycle: server.Quiet, Paused: true},
+		{Name: "d", Lifecycle: server.Running, Age: time.Hour, Labels: map[string]string{"role": "web"}},
+	}
+	for _, test := range []struct {
+		view serversView
+		want string
+	}{
+		{serversView{}, "abcd"},
+		{serversView{states: []string{"running"}}, "a"},
+		{serversView{states: []string{"paused", "lost"}}, "bd"},
+		{serversView{target: event.Target{Labels: map[string]string{"role": "w*"}}}, "ad"},
+		{serversView{target: event.Target{Labels: map[string]string{"role": "web"}}, states: []string{"lost"}}, "d"},
+		{serversView{target: event.Target{Names: []string{"[bc]"}}, states: []string{"quiet"}}, "c"},
+	} {
+		chosen, err := test.view.choose(entries)
+		require.NoError(t, err)
+		names := ""
+		for _, e := range chosen {
+			names += e.Name
+		}
+		require.Equal(t, test.want, names)
+	}
 }

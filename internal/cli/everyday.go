@@ -14,8 +14,7 @@ import (
 func (a *app) everydayCommands() []*cobra.Command {
 	return []*cobra.Command{
 		a.stopCommand(),
-		a.simpleCommand("pause", "Take no new work until resume; current work finishes"),
-		a.simpleCommand("resume", "Take work again after pause"),
+		a.pauseCommand(), a.resumeCommand(),
 		a.simpleCommand("quiet", "Take no new work for good; current work finishes, the server stays"),
 		a.killCommand(), a.threadDumpCommand(), a.logLevelCommand(),
 	}
@@ -28,6 +27,32 @@ func (a *app) simpleCommand(action, short string) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.act(cmd.Context(), act, "server", action, nil)
 	}
+	return cmd
+}
+
+func (a *app) pauseCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "pause", Args: noArgs,
+		Short: "Take no new work until resume; current work finishes",
+		Long: `Let servers take no new work until resume; current work finishes. With --sticky
+this is a hold: servers that start later, and are meant by --server, --host or
+--label, start paused, too. A hold has no limit in time; "servers" shows it.`,
+	}
+	act := a.addActingFlags(cmd, event.DefaultWait)
+	sticky := cmd.Flags().Bool("sticky", false, "hold back servers that start later, too, until resume")
+	byHandAlone(cmd, "sticky")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.act(cmd.Context(), act, "server", "pause", subscribers.PauseParameters{Sticky: *sticky})
+	}
+	return cmd
+}
+
+func (a *app) resumeCommand() *cobra.Command {
+	cmd := a.simpleCommand("resume", "Take work again after pause")
+	cmd.Long = `Let servers take work again after pause. For everybody it ends all holds of
+"pause --sticky"; with a target it ends those for just the same target, and the
+servers that match now take work again: a wider hold stays for those that start
+later.`
 	return cmd
 }
 
@@ -55,6 +80,7 @@ has ended and it has left the registry. With --worker-id only those workers
 finish and leave, and others take their places.`,
 	}
 	act := a.addActingFlags(cmd, server.DefaultShutdownTimeout+patienceBeyond)
+	act.addAllServers(cmd)
 	timeout := cmd.Flags().Duration("work-timeout", server.DefaultShutdownTimeout,
 		"cancel work that takes longer than this, 0 = never (default: each server's own)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -84,6 +110,7 @@ cancellation for the wait time-out is abandoned, visibly: a goroutine cannot be
 killed.`,
 	}
 	act := a.addActingFlags(cmd, subscribers.DefaultKillWait+patienceBeyond)
+	act.addAllServers(cmd)
 	wait := cmd.Flags().Duration("wait-timeout", 0, "how long cancelled work may take to end (default 5s for a server, 3s for a worker)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		subscriber := "server"

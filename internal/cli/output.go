@@ -80,6 +80,9 @@ type serverOutput struct {
 	Paused    bool              `json:"paused"`
 	Lost      bool              `json:"lost"`
 	Deaf      bool              `json:"deaf"`
+	State     string            `json:"state"`    // in one word: lost, deaf, paused, or the lifecycle
+	Consumer  bool              `json:"consumer"` // runs workers or has hooks; else it only publishes and listens
+	Stuck     int               `json:"stuck_workers"`
 	StartedAt time.Time         `json:"started_at"`
 	Heartbeat heartbeatOutput   `json:"heartbeat"`
 	Workers   []workerOutput    `json:"workers"`
@@ -93,17 +96,21 @@ type heartbeatOutput struct {
 	State      event.State `json:"state"`
 	Gaps       int64       `json:"gaps"`
 	Reconnects int64       `json:"reconnects"`
+	LastError  string      `json:"last_error"` // why the listener lost its cursor the last time
+	IntervalMS int64       `json:"interval_ms"`
+	RTTMS      float64     `json:"rtt_ms"` // how long the previous beat took to be written
 	RSSBytes   int64       `json:"rss_bytes"`
 	Goroutines int         `json:"goroutines"`
 }
 
 type workerOutput struct {
-	ID        int        `json:"id"`
-	State     string     `json:"state"`
-	Kind      string     `json:"kind"`
-	WorkID    string     `json:"work_id"`
-	BusySince *time.Time `json:"busy_since"`
-	Stuck     bool       `json:"stuck"`
+	ID          int        `json:"id"`
+	State       string     `json:"state"`
+	Kind        string     `json:"kind"`
+	WorkID      string     `json:"work_id"`
+	Description string     `json:"description"`
+	BusySince   *time.Time `json:"busy_since"`
+	Stuck       bool       `json:"stuck"`
 }
 
 type eventOutput struct {
@@ -167,10 +174,11 @@ func toServerOutput(e server.Entry, stuckAfter time.Duration) serverOutput {
 	out := serverOutput{
 		ID: e.ID.Hex(), Name: e.Name, Host: e.Host, PID: e.PID, Version: e.Version,
 		Labels: e.Labels, Lifecycle: e.Lifecycle, Paused: e.Paused, Lost: e.Lost(), Deaf: e.Deaf(),
-		StartedAt: e.StartedAt,
+		State: e.State(), Consumer: e.Consumer, StartedAt: e.StartedAt,
 		Heartbeat: heartbeatOutput{
 			At: h.At, AgeMS: e.Age.Milliseconds(), LagMS: h.LagMS, Position: h.Position.String(),
-			State: h.State, Gaps: h.Gaps, Reconnects: h.Reconnects, RSSBytes: h.RSS, Goroutines: h.Goroutines,
+			State: h.State, Gaps: h.Gaps, Reconnects: h.Reconnects,
+			LastError: h.LastError, IntervalMS: h.IntervalMS, RTTMS: h.RTTMS, RSSBytes: h.RSS, Goroutines: h.Goroutines,
 		},
 		Workers: []workerOutput{},
 	}
@@ -179,10 +187,15 @@ func toServerOutput(e server.Entry, stuckAfter time.Duration) serverOutput {
 	}
 	now := h.At.Add(e.Age) // the database's
 	for _, w := range h.Workers {
-		wo := workerOutput{ID: w.ID, State: w.State, Kind: w.Kind, WorkID: w.WorkID}
+		wo := workerOutput{
+			ID: w.ID, State: w.State, Kind: w.Kind, WorkID: w.WorkID, Description: w.Description, Stuck: w.Stuck,
+		}
 		if !w.BusySince.IsZero() {
 			wo.BusySince = &w.BusySince
-			wo.Stuck = stuckAfter > 0 && now.Sub(w.BusySince) > stuckAfter
+			wo.Stuck = w.Stuck || stuckAfter > 0 && now.Sub(w.BusySince) > stuckAfter
+		}
+		if wo.Stuck {
+			out.Stuck++
 		}
 		out.Workers = append(out.Workers, wo)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -15,11 +16,13 @@ func (a *app) publishCommand() *cobra.Command {
 		Use:   "publish SUBSCRIBER ACTION",
 		Short: "Publish an event and wait for the answers",
 		Example: `  fleetcast publish server pause --dry-run
+  fleetcast publish server resize --param max_workers=8 --server web-1
   fleetcast publish logger set --param level=debug --host web1
   fleetcast publish example greet --params '{"name": "Jack", "port": 123}'`,
 		Args: exactArgs("SUBSCRIBER", "ACTION"),
 	}
 	act := a.addActingFlags(cmd, event.DefaultWait)
+	act.addAllServers(cmd)
 	parameters := addParameterFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		doc, err := parameters.document()
@@ -31,6 +34,22 @@ func (a *app) publishCommand() *cobra.Command {
 	cmd.ValidArgsFunction = a.completeActions
 	return cmd
 }
+
+// parameterFlags are --param and --params.
+type parameterFlags struct {
+	pairs []string
+	json  string
+}
+
+func addParameterFlags(cmd *cobra.Command) *parameterFlags {
+	p := &parameterFlags{}
+	cmd.Flags().StringArrayVar(&p.pairs, "param", nil, "a parameter as KEY=VALUE (repeatable); a VALUE that is JSON is taken as such, all else as text")
+	cmd.Flags().StringVar(&p.json, "params", "", "all parameters as a JSON object")
+	cmd.MarkFlagsMutuallyExclusive("param", "params")
+	return p
+}
+
+func isJSON(text string) bool { return json.Valid([]byte(text)) }
 
 // document encodes the parameters; nil means none.
 func (p *parameterFlags) document() (bson.Raw, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/server"
@@ -21,6 +22,8 @@ type fleetFlags struct {
 	workers         int
 	heartbeat       time.Duration
 	shutdownTimeout time.Duration
+	stuckAfter      time.Duration
+	source          worker.Source // nil for the demo work
 }
 
 func addFleetFlags(cmd *cobra.Command) *fleetFlags {
@@ -29,6 +32,7 @@ func addFleetFlags(cmd *cobra.Command) *fleetFlags {
 	cmd.Flags().DurationVar(&f.heartbeat, "heartbeat", server.DefaultHeartbeat, "time between two heartbeats")
 	cmd.Flags().DurationVar(&f.shutdownTimeout, "shutdown-timeout", server.DefaultShutdownTimeout,
 		"how long current work may go on after a stop before it is cancelled, 0 = without limit")
+	cmd.Flags().DurationVar(&f.stuckAfter, "stuck-after", 0, "flag a worker that is busy for longer than this, 0 = never")
 	return f
 }
 
@@ -40,35 +44,53 @@ func (f *fleetFlags) validate() error {
 		return usageError("--heartbeat %s: a positive duration such as 15s", f.heartbeat)
 	case f.shutdownTimeout < 0:
 		return usageError("--shutdown-timeout %s: 0 or more", f.shutdownTimeout)
+	case f.stuckAfter < 0:
+		return usageError("--stuck-after %s: 0 or more", f.stuckAfter)
 	}
 	return nil
 }
 
 func (a *app) serverCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "server", Args: noArgs,
-		Short: "Run one server, whose workers do the demo work",
+		Use: "server [flags] [-- CMD ARGS...]", Args: commandAfterDash,
+		Short: "Run one server, whose workers run a command or do the demo work",
 		Long: `Run one server until it is stopped: by an event, or by SIGTERM or SIGINT, which
-let current work finish; a second signal cancels it.
+let current work finish; a second signal cancels it. SIGTSTP makes it quiet: it
+takes no new work for good. SIGUSR1 writes a thread dump to the log.
 
-Exit codes: 0 all work was finished; 1 failure, or workers that did not end;
-5 the server was killed, its work cancelled.`,
+With CMD each worker runs a copy of it and starts it again when it ends, later and
+later if it ends soon. What it prints goes to the log. Pausing sends it
+--pause-signal, resuming CONT, stopping TERM to its process group, killing KILL to
+that group. FLEETCAST_SERVER_ID and FLEETCAST_WORKER_ID are in its environment. It
+does not outlive the server. Without CMD the workers do demo work.
+
+Exit codes: 0 all work has ended, finished or cancelled by --shutdown-timeout;
+1 failure, or work that did not end; 5 the server was killed, its work cancelled.`,
+		Example: `  fleetcast server --workers 4 -- ./import.sh --all
+  fleetcast server --dump-signal QUIT -- java -jar worker.jar`,
 	}
 	fleet := addFleetFlags(cmd)
+	child := addCommandFlags(cmd)
 	name := cmd.Flags().String("name", "", "the server's unique name (default host:pid)")
 	metricsAddr := cmd.Flags().String("metrics-addr", "", "serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9090 (default: nowhere)")
 	labels := cmd.Flags().StringToString("label", nil, "a label as KEY=VALUE (repeatable)")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, command []string) error {
 		if err := fleet.validate(); err != nil {
 			return err
 		}
+		id := event.Identity{ServerID: bson.NewObjectID(), Name: *name, Labels: *labels}
+		var err error
+		if fleet.source, err = child.source(command, id.ServerID); err != nil {
+			return err
+		}
+		asked := a.operator()
 		ctx := a.logger(&a.level).WithContext(cmd.Context())
 		s, err := a.connectForever(ctx, a.uri)
 		if err != nil {
 			return err
 		}
 		defer s.close()
-		srv, err := a.openServer(ctx, s, fleet, event.Identity{Name: *name, Labels: *labels}, &a.level)
+		srv, err := a.openServer(ctx, s, fleet, id, &a.level)
 		if err != nil {
 			return err
 		}
@@ -77,9 +99,18 @@ Exit codes: 0 all work was finished; 1 failure, or workers that did not end;
 			return err
 		}
 		defer stopMetrics()
+		defer asked.obey(ctx, srv)()
 		return a.runServer(ctx, srv)
 	}
 	return cmd
+}
+
+// commandAfterDash wants a "--" before the command, whose flags are its own.
+func commandAfterDash(cmd *cobra.Command, args []string) error {
+	if before := cmd.ArgsLenAtDash(); len(args) > 0 && before != 0 {
+		return usageError("%s takes no arguments, but got %q; a command for the workers comes after --", cmd.CommandPath(), args[0])
+	}
+	return nil
 }
 
 func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.Identity, level *subscribers.Level) (*server.Server, error) {
@@ -87,9 +118,13 @@ func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.
 	if shutdown == 0 {
 		shutdown = -1 // without limit
 	}
-	return server.Open(ctx, s.db, demo.Source(demo.Config{Seed: rand.Uint64()}), server.Config{
+	source := f.source
+	if source == nil {
+		source = demo.Source(demo.Config{Seed: rand.Uint64()})
+	}
+	return server.Open(ctx, s.db, source, server.Config{
 		Bus:     event.Config{Identity: id, Log: s.log},
-		Pool:    worker.Config{Workers: f.workers},
+		Pool:    worker.Config{Workers: f.workers, StuckAfter: f.stuckAfter},
 		Version: versionText(), Heartbeat: f.heartbeat, ShutdownTimeout: shutdown, Logger: level,
 	})
 }

@@ -4,16 +4,21 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/server"
 )
 
 const completionTimeout = 2 * time.Second
+
+// stateWords are the states of server.Entry.State, the worst first.
+var stateWords = []string{"lost", "deaf", "stopping", "quiet", "paused", "starting", "running"}
 
 func (a *app) serversCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -24,9 +29,17 @@ func (a *app) serversCommand() *cobra.Command {
 	interval := cmd.Flags().Duration("interval", time.Second, "time between two views with --watch")
 	stuckAfter := cmd.Flags().Duration("stuck-after", 10*time.Minute, "a worker busy for longer shows as stuck, 0 = never")
 	showWorkers := cmd.Flags().Bool("show-workers", false, "list each server's workers below it")
+	filters := a.addServerFilters(cmd)
+	states := cmd.Flags().StringSlice("state", nil, "only servers in this state: "+strings.Join(stateWords, ", ")+" (repeatable)")
+	byHandAlone(cmd, "state")
+	completeWords(cmd, "state", stateWords...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *interval <= 0 {
 			return usageError("--interval %s: a positive duration such as 1s", *interval)
+		}
+		view := &serversView{app: a, stuckAfter: *stuckAfter, workers: *showWorkers, states: *states}
+		if err := view.filter(filters); err != nil {
+			return err
 		}
 		ctx := cmd.Context()
 		s, err := a.connect(ctx)
@@ -34,7 +47,7 @@ func (a *app) serversCommand() *cobra.Command {
 			return err
 		}
 		defer s.close()
-		view := &serversView{app: a, registry: server.NewRegistry(s.db), stuckAfter: *stuckAfter, workers: *showWorkers}
+		view.registry = server.NewRegistry(s.db)
 		if !*watch {
 			return view.show(ctx)
 		}
@@ -82,6 +95,19 @@ type serversView struct {
 	registry   *server.Registry
 	stuckAfter time.Duration
 	workers    bool
+	target     event.Target // which servers, and
+	states     []string     // in which states; empty for all
+}
+
+// filter takes and checks the filters.
+func (v *serversView) filter(flags *targetFlags) (err error) {
+	for _, state := range v.states {
+		if !slices.Contains(stateWords, state) {
+			return usageError("--state %q: choose from %s", state, strings.Join(stateWords, ", "))
+		}
+	}
+	v.target, err = flags.target()
+	return err
 }
 
 // watch shows the registry until ctx ends, through failures of the database.
@@ -110,15 +136,41 @@ func (v *serversView) show(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out := toServerOutputs(entries, v.stuckAfter)
+	chosen, err := v.choose(entries)
+	if err != nil {
+		return err
+	}
+	out := toServerOutputs(chosen, v.stuckAfter)
 	if v.app.output != "text" {
 		return printAll(v.app, out)
 	}
-	if len(out) == 0 {
-		v.app.say("the registry is empty: no server has joined this database\n")
-		return nil
+	holds, err := v.registry.Holds(ctx)
+	if err != nil {
+		return err
 	}
-	return v.table(v.app.Stdout, out)
+	if len(entries) == 0 {
+		v.app.say("the registry is empty: no server has joined this database\n")
+	} else if err := v.table(v.app.Stdout, out); err != nil {
+		return err
+	}
+	printHolds(v.app.Stdout, holds)
+	return nil
+}
+
+// choose applies the filters.
+func (v *serversView) choose(entries []server.Entry) ([]server.Entry, error) {
+	var chosen []server.Entry
+	for _, e := range entries {
+		id := event.Identity{ServerID: e.ID, Name: e.Name, Host: e.Host, PID: e.PID, Labels: e.Labels}
+		meant, err := v.target.Matches(&id)
+		if err != nil {
+			return nil, err
+		}
+		if meant && (len(v.states) == 0 || slices.Contains(v.states, e.State())) {
+			chosen = append(chosen, e)
+		}
+	}
+	return chosen, nil
 }
 
 func (v *serversView) table(w io.Writer, servers []serverOutput) error {
@@ -135,7 +187,51 @@ func (v *serversView) table(w io.Writer, servers []serverOutput) error {
 			fprintf(tab, "  worker %d\t\t%s\t\t%s\t\t\t\t\n", w.ID, w.State, workOf(s, w))
 		}
 	}
-	return tab.Flush()
+	if err := tab.Flush(); err != nil {
+		return err
+	}
+	for _, s := range servers {
+		if s.Deaf && s.Heartbeat.LastError != "" {
+			fprintf(w, "DEAF  %s: %s\n", s.Name, s.Heartbeat.LastError)
+		}
+	}
+	fprintf(w, "%s\n", totals(servers))
+	return nil
+}
+
+// totals counts servers and workers by state, each server once.
+func totals(servers []serverOutput) string {
+	states, workers, inState, stuck := map[string]int{}, 0, map[string]int{}, 0
+	for _, s := range servers {
+		states[s.State]++
+		if s.Lost {
+			continue // nobody knows of its workers
+		}
+		for _, w := range s.Workers {
+			workers++
+			inState[w.State]++
+		}
+		stuck += s.Stuck
+	}
+	text := plural(len(servers), "server") + countsOf(states, stateWords...) + "; " +
+		plural(workers, "worker") + countsOf(inState, "busy", "idle", "starting", "paused", "stopping", "abandoned")
+	if stuck > 0 {
+		text += fmt.Sprintf("; %d STUCK", stuck)
+	}
+	return text
+}
+
+func countsOf(counts map[string]int, order ...string) string {
+	var parts []string
+	for _, word := range order {
+		if n := counts[word]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, word))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(parts, ", ")
 }
 
 func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
@@ -156,18 +252,21 @@ func stateOf(s serverOutput) string {
 }
 
 func busyOf(s serverOutput) string {
-	busy, stuck := 0, 0
+	busy := 0
 	for _, w := range s.Workers {
 		if w.BusySince != nil {
 			busy++
 		}
-		if w.Stuck {
-			stuck++
-		}
+	}
+	switch {
+	case !s.Consumer:
+		return "publisher"
+	case len(s.Workers) == 0: // another job system's
+		return "-"
 	}
 	text := fmt.Sprintf("%d/%d", busy, len(s.Workers))
-	if stuck > 0 {
-		text += fmt.Sprintf(" (%d STUCK)", stuck)
+	if s.Stuck > 0 {
+		text += fmt.Sprintf(" (%d STUCK)", s.Stuck)
 	}
 	return text
 }
@@ -177,5 +276,6 @@ func workOf(s serverOutput, w workerOutput) string {
 		return ""
 	}
 	now := s.Heartbeat.At.Add(milliseconds(s.Heartbeat.AgeMS))
-	return fmt.Sprintf("%s %s for %s", w.Kind, w.WorkID, short(now.Sub(*w.BusySince)))
+	work := strings.Join(strings.Fields(w.Kind+" "+w.WorkID+" "+w.Description), " ")
+	return fmt.Sprintf("%s for %s", work, short(now.Sub(*w.BusySince)))
 }

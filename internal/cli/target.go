@@ -26,16 +26,25 @@ type targetFlags struct {
 }
 
 func (a *app) addTargetFlags(cmd *cobra.Command) *targetFlags {
+	t := a.addServerFilters(cmd)
+	f := cmd.Flags()
+	f.IntSliceVar(&t.workerIDs, "worker-id", nil, "only the worker with this number (repeatable)")
+	f.StringVar(&t.limit, "limit", "", "at most N, or N%, of the matching servers, first by name")
+	f.BoolVar(&t.dryRun, "dry-run", false, "show who would match and publish nothing")
+	byHandAlone(cmd, "worker-id", "limit")
+	return t
+}
+
+// addServerFilters adds the flags that choose servers.
+func (a *app) addServerFilters(cmd *cobra.Command) *targetFlags {
 	t := &targetFlags{}
 	f := cmd.Flags()
 	f.StringSliceVar(&t.serverIDs, "server-id", nil, "only the server with this id (repeatable)")
 	f.StringSliceVar(&t.names, "server", nil, "only servers with this name, or matching this pattern such as 'web-*' (repeatable)")
 	f.StringSliceVar(&t.hosts, "host", nil, "only servers on this host, or matching this pattern (repeatable)")
 	f.IntSliceVar(&t.pids, "pid", nil, "only the process with this pid (repeatable)")
-	f.IntSliceVar(&t.workerIDs, "worker-id", nil, "only the worker with this number (repeatable)")
 	f.StringSliceVar(&t.labels, "label", nil, "only servers with this label, as KEY=VALUE; the value may be a pattern (repeatable: all must match)")
-	f.StringVar(&t.limit, "limit", "", "at most N, or N%, of the matching servers, first by name")
-	f.BoolVar(&t.dryRun, "dry-run", false, "show who would match and publish nothing")
+	byHandAlone(cmd, "server-id", "server", "host", "pid", "label")
 	_ = cmd.RegisterFlagCompletionFunc("server", a.completeServers(func(e server.Entry) (string, string) {
 		return e.Name, string(e.Lifecycle) + " on " + e.Host
 	}))
@@ -46,6 +55,17 @@ func (a *app) addTargetFlags(cmd *cobra.Command) *targetFlags {
 		return e.Host, ""
 	}))
 	return t
+}
+
+// notFromEnvironment annotates flags that say who is meant: a variable, such as
+// the FLEETCAST_SERVER_ID that child processes of a server have, must not make
+// "all" mean "some".
+const notFromEnvironment = "not-from-environment"
+
+func byHandAlone(cmd *cobra.Command, flags ...string) {
+	for _, name := range flags {
+		_ = cmd.Flags().SetAnnotation(name, notFromEnvironment, []string{"true"})
+	}
 }
 
 // target parses the flags.
@@ -72,6 +92,12 @@ func (t *targetFlags) target() (event.Target, error) {
 		return target, usageError("%w", err)
 	}
 	return target, nil
+}
+
+// namesServers reports whether the target says which servers.
+func namesServers(t event.Target) bool {
+	t.WorkerIDs = nil
+	return !t.IsZero()
 }
 
 // count returns how many of n servers the limit allows; a percentage is rounded

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetcast/fleetcast/event"
+)
+
+// acting is a command that publishes one event and waits for the answers.
+type acting struct {
+	*targetFlags
+	wait       time.Duration
+	noWait     bool
+	allServers bool
+}
+
+func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
+	act := &acting{targetFlags: a.addTargetFlags(cmd)}
+	cmd.Flags().DurationVar(&act.wait, "wait", wait, "how long to wait for the answers")
+	cmd.Flags().BoolVar(&act.noWait, "no-wait", false, "publish, print the event's id and do not wait")
+	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
+	return act
+}
+
+// addAllServers adds the flag without which an action on a worker is for the
+// worker of one server, or of some.
+func (act *acting) addAllServers(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&act.allServers, "all-servers", false, "with --worker-id alone: the worker with that number of every server")
+	byHandAlone(cmd, "all-servers")
+}
+
+// check refuses what would reach others than was probably meant.
+func (act *acting) check(e event.Event) error {
+	workers := len(e.Target.WorkerIDs) > 0
+	switch {
+	case workers && (e.Name == "server" || e.Name == "logger"):
+		return usageError("--worker-id is for stop, kill and thread-dump of workers: %s %s is for whole servers", e.Name, e.Action)
+	case workers && e.Name == "worker" && e.Action != "thread_dump" && !namesServers(e.Target) && !act.allServers:
+		return usageError("--worker-id %s alone means that worker of every server: add --server, --server-id, --host, --pid or --label, "+
+			"or --all-servers if you mean it", strings.Join(numbers(e.Target.WorkerIDs), ","))
+	case isSticky(e) && act.limit != "":
+		return usageError("--limit is of no use to a sticky pause, which is for servers that start later, too")
+	}
+	return nil
+}
+
+// act publishes the event to the targets and reports how it went.
+func (a *app) act(ctx context.Context, act *acting, subscriber, action string, parameters any) error {
+	target, err := act.target()
+	if err != nil {
+		return err
+	}
+	if _, err := act.count(1); err != nil {
+		return err
+	}
+	if act.wait <= 0 {
+		return usageError("--wait %s: a positive duration such as 10s, or --no-wait", act.wait)
+	}
+	e := event.New(subscriber, action, parameters, event.To(target))
+	if err := act.check(e); err != nil {
+		return err
+	}
+	s, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return a.actOn(ctx, s, act, e)
+}
+
+func (a *app) actOn(ctx context.Context, s *store, act *acting, e event.Event) error {
+	bus, err := s.openBus(ctx)
+	if err != nil {
+		return err
+	}
+	members, err := bus.Match(ctx, e)
+	if err != nil {
+		return err
+	}
+	if members, err = act.narrow(&e, members); err != nil {
+		return err
+	}
+	if act.dryRun {
+		return a.printMatch(e, members)
+	}
+	held, err := a.holdsChanged(ctx, s, e)
+	switch {
+	case err != nil:
+		return err
+	case len(members) == 0 && held != "":
+		return a.actOnHolds(ctx, bus, e, held)
+	case len(members) == 0:
+		return a.nothingMatched(ctx, s, e)
+	case act.noWait:
+		err = a.publish(ctx, bus, e, len(members))
+	default:
+		err = a.call(ctx, bus, e, act.wait)
+	}
+	if held != "" && ctx.Err() == nil {
+		a.say("%s\n", held)
+	}
+	return err
+}
