@@ -30,6 +30,7 @@ func (p *Pool) Resize(workers int) (changed bool, err error) {
 	}
 	p.mu.Unlock()
 	if changed {
+		p.look() // paused work that is told to stop may be stuck
 		p.cfg.OnChange()
 	}
 	return changed, nil

@@ -73,6 +73,23 @@ func TestPausedIsNotStuck(t *testing.T) {
 	})
 }
 
+// Paused work that is told to leave is watched from then on.
+func TestShrunkWhilePaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := make(feed)
+		r := run(t, source, Config{Workers: 2, StuckAfter: time.Minute})
+		for range 2 {
+			source <- Work{Run: deaf(time.Hour), Hooks: Hooks{Pause: nothing, Stop: nothing}}
+		}
+		r.Pause()
+		time.Sleep(10*time.Minute + time.Second)
+		r.resize(1)
+		synctest.Wait()
+		require.Equal(t, []bool{false, true}, []bool{r.Workers()[0].Stuck, r.Workers()[1].Stuck})
+		require.NoError(t, r.ended())
+	})
+}
+
 func TestID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ids := make(chan int, 2)
