@@ -188,9 +188,9 @@ func TestPublishersInAStorm(t *testing.T) {
 	for name, open := range strategies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			publishers, each := 60, 20
-			if name == "polling" { // which is for low rates
-				publishers, each = 12, 10
+			publishers, each, cut := 60, 20, 100*time.Millisecond
+			if name == "polling" { // which is for low rates: a write must fit between two cuts
+				publishers, each, cut = 6, 20, 500*time.Millisecond
 			}
 			random := seeded(t)
 			f := newFaulty(t)
@@ -215,7 +215,7 @@ func TestPublishersInAStorm(t *testing.T) {
 					}
 				})
 			}
-			calm := f.storm(random)
+			calm := f.storm(random, cut)
 			publishing.Wait()
 			calm()
 			reconnects := 0

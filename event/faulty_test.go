@@ -250,12 +250,13 @@ func after(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// storm cuts all connections several times a second until calm is called.
-func (f *faulty) storm(random *rand.Rand) (calm func()) {
+// storm cuts all connections, at once and then after pauses of every to five times
+// that, until calm is called.
+func (f *faulty) storm(random *rand.Rand, every time.Duration) (calm func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var storm sync.WaitGroup
 	storm.Go(func() {
-		for after(ctx, 100*time.Millisecond+upToTime(random, 400*time.Millisecond)) {
+		for ok := true; ok; ok = after(ctx, every+upToTime(random, 4*every)) {
 			f.Cut()
 		}
 	})

@@ -167,12 +167,19 @@ func (r *Registry) named(ctx context.Context, name string) (Entry, error) {
 	return Entry{}, fmt.Errorf("the registry refused the name %s but does not have it: try again", name)
 }
 
+// write updates the entry, and adds it only when it is not there: a beat that
+// was given up, and that the database carries out after the server has left, then
+// brings nobody back.
 func (r *Registry) write(ctx context.Context, e Entry) error {
 	update := bson.D{
 		{Key: "$set", Value: beatFields(e)},
 		{Key: "$currentDate", Value: bson.D{{Key: "heartbeat.at", Value: true}}},
 	}
-	_, err := r.coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}}, update, options.UpdateOne().SetUpsert(true))
+	id := bson.D{{Key: "_id", Value: e.ID}}
+	result, err := r.coll.UpdateOne(ctx, id, update)
+	if err == nil && result.MatchedCount == 0 {
+		_, err = r.coll.UpdateOne(ctx, id, update, options.UpdateOne().SetUpsert(true))
+	}
 	if err != nil {
 		return fmt.Errorf("write server %s to the registry: %w", e.Name, err)
 	}
