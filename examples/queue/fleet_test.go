@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/examples/internal/fleettest"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/worker"
 )
@@ -88,19 +89,19 @@ func TestFleetObeys(t *testing.T) {
 	}
 	srv, ended := f.serve("a", handle, server.Config{Pool: worker.Config{Workers: 2}, ShutdownTimeout: 50 * time.Millisecond})
 	first := f.add("import", 0)
-	require.Equal(t, first, (<-begun).ID.Hex())
+	require.Equal(t, first, fleettest.Receive(t, begun).ID.Hex())
 
 	f.Tell("pause", nil)
 	second := f.add("import", 0)
-	finish <- struct{}{}
+	fleettest.Send(t, finish, struct{}{})
 	f.Await("the current job is finished", func() bool { return f.count(Completed) == 1 })
 	require.Equal(t, Queued, f.job(second).State)
 
 	f.Tell("resume", nil)
-	require.Equal(t, second, (<-begun).ID.Hex())
+	require.Equal(t, second, fleettest.Receive(t, begun).ID.Hex())
 
 	f.Tell("stop", nil, srv) // which the job does not survive
-	require.NoError(t, <-ended)
+	require.NoError(t, fleettest.Receive(t, ended))
 	require.Equal(t, Queued, f.job(second).State)
 	require.Contains(t, f.job(second).Error, "interrupted: ")
 	require.Empty(t, f.Entries())

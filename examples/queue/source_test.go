@@ -178,12 +178,12 @@ func TestWaiting(t *testing.T) {
 	}
 	id := f.add("import", 0)
 	require.NoError(t, s.wake(t.Context(), struct{}{}))
-	first := <-results
+	first := fleettest.Receive(t, results)
 	require.NoError(t, first.err)
 	require.Equal(t, id, first.unit.ID)
 	stop()
 	for range 2 {
-		r := <-results
+		r := fleettest.Receive(t, results)
 		require.ErrorIs(t, r.err, context.Canceled)
 		require.Nil(t, r.unit.Run)
 	}

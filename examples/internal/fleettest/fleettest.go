@@ -123,3 +123,24 @@ func (f *Fleet) Await(what string, so func() bool) {
 	f.t.Helper()
 	require.Eventually(f.t, so, Patience, 10*time.Millisecond, what)
 }
+
+// Receive waits for a value from the channel.
+func Receive[T any](t *testing.T, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(Patience):
+		require.Fail(t, "nothing came from the channel")
+	}
+	return value
+}
+
+// Send waits until somebody takes the value from the channel.
+func Send[T any](t *testing.T, to chan<- T, value T) {
+	t.Helper()
+	select {
+	case to <- value:
+	case <-time.After(Patience):
+		require.Fail(t, "nobody has received from the channel")
+	}
+}
