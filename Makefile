@@ -64,10 +64,10 @@ lint-tool:
 	  echo "installing golangci-lint $(GOLANGCI_VERSION), some minutes"; \
 	  GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION); }
 
-modules: ## build and vet the modules beside the main one, where there are any
+modules: ## vet and test the modules beside the main one, and say which are not there
 	@set -e; for module in $(MODULES); do \
-	  [ -f "$$module/go.mod" ] || continue; \
-	  echo "module $$module"; (cd "$$module" && go build -o /dev/null ./... && go vet ./...); \
+	  [ -f "$$module/go.mod" ] || { echo "module $$module is not in this tree: not tested"; continue; }; \
+	  echo "module $$module"; (cd "$$module" && go vet ./... && CGO_ENABLED=1 go test -race ./...); \
 	done
 
 integration: ## the end-to-end tests alone, verbosely; FLEETCAST_TEST_URI names a real MongoDB
