@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -56,9 +55,10 @@ type model struct {
 
 	paused, quiet, stopping bool
 
-	seen map[int]bool // numbers of workers; false when they have gone
-	last int          // the highest of them
-	all  sync.WaitGroup
+	resized time.Time    // when the last workers may have been added
+	seen    map[int]bool // numbers of workers; false when they have gone
+	last    int          // the highest of them
+	all     sync.WaitGroup
 }
 
 // step does one random thing and returns its name.
@@ -80,7 +80,7 @@ func (m *model) step() string {
 		require.NoError(m.t, err)
 		require.Equal(m.t, size != m.size && !m.stopping, changed)
 		if changed {
-			m.size = size
+			m.size, m.resized = size, time.Now()
 		}
 		return fmt.Sprint("resize to ", size)
 	case n < 78:
@@ -176,7 +176,7 @@ func (m *model) checkWorker(step string, w Status) {
 	default:
 		allowed = append(allowed, Idle)
 	}
-	if strings.HasPrefix(step, "resize") && !m.paused {
+	if time.Since(m.resized) < startSpread && !m.paused { // a later step may follow that soon
 		allowed = append(allowed, Starting)
 	}
 	require.Contains(m.t, allowed, w.State, "%s: %+v", step, w)
