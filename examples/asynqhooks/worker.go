@@ -34,10 +34,8 @@
 package asynqhooks
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
@@ -73,7 +71,6 @@ type Worker struct {
 // New makes a Worker that takes no tasks before Start. Of cfg, ShutdownTimeout
 // is ignored: the fleet's server has one.
 func New(redis asynq.RedisConnOpt, handler asynq.Handler, cfg asynq.Config) *Worker {
-	cfg.Concurrency = cmp.Or(cfg.Concurrency, runtime.NumCPU()) // asynq's own default
 	cfg.ShutdownTimeout = putBackAfter
 	w := &Worker{redis: redis, handler: handler, cfg: cfg}
 	w.timeUp, w.callOff = context.WithCancel(context.Background())
@@ -92,9 +89,7 @@ func (w *Worker) Start(context.Context) error {
 	if w.current != nil {
 		return nil
 	}
-	next := &pulling{
-		server: asynq.NewServer(w.redis, w.cfg), handler: w.handler, slots: make(chan struct{}, w.cfg.Concurrency),
-	}
+	next := &pulling{server: asynq.NewServer(w.redis, w.cfg), handler: w.handler, ended: make(chan struct{}, 1)}
 	if err := next.server.Start(next); err != nil {
 		return fmt.Errorf("start asynq: %w", err)
 	}
@@ -149,30 +144,57 @@ func (w *Worker) Stop(ctx context.Context) error {
 type pulling struct {
 	server  *asynq.Server
 	handler asynq.Handler
-	slots   chan struct{} // one token for each task that is under way, and those of idle
-	ours    int           // tokens of idle, which one goroutine calls
+	ended   chan struct{} // told when a task has ended
+
+	mu     sync.Mutex
+	busy   int  // tasks that are under way
+	closed bool // none begins any more
 }
 
-// ProcessTask implements [asynq.Handler].
+// ProcessTask implements [asynq.Handler]. asynq may have taken the task in the
+// moment of its stop: it is run all the same, and waited for like the others.
 func (p *pulling) ProcessTask(ctx context.Context, task *asynq.Task) error {
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done(): // taken in the moment of a stop, and put back
+	if !p.begin() { // asynq is about to put it back
+		<-ctx.Done()
 		return ctx.Err()
 	}
-	defer func() { <-p.slots }()
+	defer p.end()
 	return p.handler.ProcessTask(ctx, task)
 }
 
-// idle waits until no task is under way, or ctx ends. It returns how many there
-// still are. It takes the slots that are free, for good: nothing begins any more.
+func (p *pulling) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.busy++
+	}
+	return !p.closed
+}
+
+func (p *pulling) end() {
+	p.mu.Lock()
+	p.busy--
+	p.mu.Unlock()
+	select {
+	case p.ended <- struct{}{}:
+	default: // idle looks anyway
+	}
+}
+
+// idle waits until no task is under way, or ctx ends, and lets none begin from
+// then on. It returns how many there still are.
 func (p *pulling) idle(ctx context.Context) (busy int) {
-	for ; p.ours < cap(p.slots); p.ours++ {
+	for {
+		p.mu.Lock()
+		p.closed = p.closed || p.busy == 0 || ctx.Err() != nil
+		busy = p.busy
+		p.mu.Unlock()
+		if busy == 0 || ctx.Err() != nil {
+			return busy
+		}
 		select {
-		case p.slots <- struct{}{}:
+		case <-p.ended:
 		case <-ctx.Done():
-			return cap(p.slots) - p.ours
 		}
 	}
-	return 0
 }

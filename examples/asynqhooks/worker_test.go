@@ -15,10 +15,11 @@ import (
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/examples/internal/fleettest"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 	"github.com/fleetcast/fleetcast/server"
 )
 
-func TestMain(m *testing.M) { os.Exit(fleettest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(teststore.Main(m)) }
 
 type fixture struct {
 	*fleettest.Fleet
@@ -143,6 +144,27 @@ func TestResumeBesideOldTasks(t *testing.T) {
 	require.Equal(t, 2, f.queue().Processed)
 	require.Equal(t, 1, f.queue().Pending)
 	require.Empty(t, f.Entries())
+}
+
+// TestTaskTakenInTheMomentOfAPause: asynq hands over one more task after its stop.
+// It does not wait for those from before the pause, and is waited for itself.
+func TestTaskTakenInTheMomentOfAPause(t *testing.T) {
+	j := newJob()
+	p := &pulling{handler: asynq.HandlerFunc(j.handle), ended: make(chan struct{}, 1)}
+	results, idle := make(chan error, 2), make(chan int)
+	process := func(payload string) {
+		go func() { results <- p.ProcessTask(t.Context(), asynq.NewTask("mail", []byte(payload))) }()
+		require.Equal(t, payload, fleettest.Receive(t, j.begun))
+	}
+	process("1")
+	go func() { idle <- p.idle(t.Context()) }()
+	process("2")
+	for range 2 {
+		fleettest.Send(t, j.finish, "")
+		require.NoError(t, fleettest.Receive(t, results))
+	}
+	require.Zero(t, fleettest.Receive(t, idle))
+	require.False(t, p.begin(), "nothing begins any more")
 }
 
 // TestStopOutOfTimeAndKill put tasks back, the current and those from before a pause.
