@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 )
 
 // BenchmarkPublishToHandler is the way of one event through the store to a
@@ -19,7 +20,7 @@ import (
 func BenchmarkPublishToHandler(b *testing.B) {
 	b.Run("fleetcast", func(b *testing.B) {
 		handled := make(chan struct{})
-		bus, err := event.Open(b.Context(), database(b), event.Config{})
+		bus, err := event.Open(b.Context(), teststore.Database(b), event.Config{})
 		require.NoError(b, err)
 		_, err = bus.Subscribe(bench(handled))
 		require.NoError(b, err)
@@ -36,7 +37,7 @@ func BenchmarkPublishToHandler(b *testing.B) {
 	})
 	b.Run("bare", func(b *testing.B) {
 		ctx := context.Background()
-		db := database(b)
+		db := teststore.Database(b)
 		require.NoError(b, db.CreateCollection(ctx, "log", options.CreateCollection().SetCapped(true).SetSizeInBytes(64<<20)))
 		coll := db.Collection("log")
 		doc := func() bson.D {
@@ -88,7 +89,7 @@ func listen(b *testing.B, bus *event.Bus) {
 func BenchmarkSustained(b *testing.B) {
 	const batch = 100
 	handled := make(chan struct{}, batch)
-	bus, err := event.Open(b.Context(), database(b), event.Config{})
+	bus, err := event.Open(b.Context(), teststore.Database(b), event.Config{})
 	require.NoError(b, err)
 	_, err = bus.Subscribe(bench(handled))
 	require.NoError(b, err)
@@ -111,7 +112,7 @@ func BenchmarkSustained(b *testing.B) {
 // BenchmarkCatchUp is the time from opening a full collection of 64 MiB until the
 // last of 1,000 missed events has been read, and it is known to be the last.
 func BenchmarkCatchUp(b *testing.B) {
-	db := database(b)
+	db := teststore.Database(b)
 	log, err := event.OpenCapped(b.Context(), db, "log", 0)
 	require.NoError(b, err)
 	var from event.Position
@@ -157,7 +158,7 @@ func (c *catcher) State(s event.State, _ event.Position, _ error) {
 // BenchmarkIdleBus is the memory of a bus that listens, the driver's connections
 // included.
 func BenchmarkIdleBus(b *testing.B) {
-	db := database(b, options.Client().SetMaxPoolSize(200))
+	db := teststore.Database(b, options.Client().SetMaxPoolSize(200))
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

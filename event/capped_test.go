@@ -3,7 +3,6 @@ package event_test
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
 	"sync"
 	"testing"
@@ -12,16 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.uber.org/goleak"
 
-	"github.com/fleetcast/fleetcast/embedded"
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/event/eventtest"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 )
-
-// uri is of the MongoDB that FLEETCAST_TEST_URI names, or of an embedded store.
-var uri string
 
 func TestMain(m *testing.M) {
 	// The parallel tests wait, for the store and for time-outs, more than they
@@ -29,50 +23,12 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
-	os.Exit(testMain(m))
-}
-
-func testMain(m *testing.M) int {
-	if uri = os.Getenv("FLEETCAST_TEST_URI"); uri != "" {
-		return m.Run()
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	store, err := embedded.Open(ctx, embedded.Config{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	uri = store.URI()
-	done := make(chan error)
-	go func() { done <- store.Run(ctx) }()
-	code := m.Run()
-	stop()
-	<-done
-	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, "after all tests:", err)
-		return 1
-	}
-	return code
-}
-
-// database returns a new one, dropped when the test ends.
-func database(t testing.TB, opts ...*options.ClientOptions) *mongo.Database {
-	client, err := mongo.Connect(append([]*options.ClientOptions{options.Client().ApplyURI(uri)}, opts...)...)
-	require.NoError(t, err)
-	db := client.Database("event_" + bson.NewObjectID().Hex())
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = db.Drop(ctx)
-		_ = client.Disconnect(ctx)
-	})
-	return db
+	os.Exit(teststore.Main(m))
 }
 
 func TestCappedLog(t *testing.T) {
 	eventtest.TestLog(t, func(t *testing.T, bytes int) event.Log {
-		log, err := event.OpenCapped(t.Context(), database(t), "log", int64(bytes))
+		log, err := event.OpenCapped(t.Context(), teststore.Database(t), "log", int64(bytes))
 		require.NoError(t, err)
 		return log
 	})
@@ -91,7 +47,7 @@ func (p polled) Drop(t *testing.T) {
 
 func TestPollingLog(t *testing.T) {
 	eventtest.TestLog(t, func(t *testing.T, _ int) event.Log {
-		db := database(t)
+		db := teststore.Database(t)
 		log, err := event.OpenPolling(t.Context(), db, "log", event.LogConfig{PollInterval: 20 * time.Millisecond})
 		require.NoError(t, err)
 		return polled{log, db}
@@ -99,7 +55,7 @@ func TestPollingLog(t *testing.T) {
 }
 
 func TestStrategy(t *testing.T) {
-	db := database(t)
+	db := teststore.Database(t)
 	capped := func(collection string) bool {
 		specs, err := db.ListCollectionSpecifications(t.Context(), bson.D{{Key: "name", Value: collection}})
 		require.NoError(t, err)
@@ -127,7 +83,7 @@ func TestStrategy(t *testing.T) {
 }
 
 func TestOpenRaces(t *testing.T) {
-	db := database(t)
+	db := teststore.Database(t)
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
@@ -140,7 +96,7 @@ func TestOpenRaces(t *testing.T) {
 }
 
 func TestOpenRefusesWhatIsNotCapped(t *testing.T) {
-	db := database(t)
+	db := teststore.Database(t)
 	_, err := db.Collection("replies").InsertOne(t.Context(), bson.D{})
 	require.NoError(t, err)
 	_, err = event.Open(t.Context(), db, event.Config{})
@@ -201,7 +157,7 @@ func follow(t *testing.T, log event.Log, from event.Position) *watcher {
 }
 
 func TestTailSurvivesKilledCursors(t *testing.T) {
-	db := database(t)
+	db := teststore.Database(t)
 	log, err := event.OpenCapped(t.Context(), db, "log", 0)
 	require.NoError(t, err)
 	from, err := log.Mark(t.Context())
@@ -226,7 +182,7 @@ func TestTailSurvivesKilledCursors(t *testing.T) {
 }
 
 func TestTailSurvivesADroppedCollection(t *testing.T) {
-	db := database(t)
+	db := teststore.Database(t)
 	log, err := event.OpenCapped(t.Context(), db, "log", 0)
 	require.NoError(t, err)
 	from, err := log.Mark(t.Context())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/event/eventtest"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 )
 
 // memory is Positions that can fail.
@@ -191,7 +192,7 @@ func TestDurableSubscriptionToldOfAGap(t *testing.T) {
 
 // TestDurableSubscriptionOnADatabase keeps its position there.
 func TestDurableSubscriptionOnADatabase(t *testing.T) {
-	db := database(t)
+	db := teststore.Database(t)
 	seen := make(chan int, 100)
 	life := func(events ...int) {
 		bus, err := event.Open(t.Context(), db, event.Config{})

@@ -18,6 +18,7 @@ import (
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/event/eventtest"
 	"github.com/fleetcast/fleetcast/internal/faultproxy"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 )
 
 // patience bounds each wait for something that must come; only a broken log
@@ -32,8 +33,8 @@ type faulty struct {
 }
 
 func newFaulty(t *testing.T) *faulty {
-	direct := database(t)
-	p, err := faultproxy.Open(uri)
+	direct := teststore.Database(t)
+	p, err := faultproxy.Open(teststore.URI())
 	require.NoError(t, err)
 	t.Cleanup(p.Close)
 	return &faulty{p, t, direct}

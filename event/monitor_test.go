@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 )
 
 // openMonitored opens the log "log" through a client of its own that reports the
@@ -20,7 +21,7 @@ func openMonitored(t *testing.T, database string, opened chan<- int64) event.Log
 			opened <- id
 		}
 	}}
-	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetMonitor(monitor))
+	client, err := mongo.Connect(options.Client().ApplyURI(teststore.URI()).SetMonitor(monitor))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
 	log, err := event.OpenCapped(t.Context(), client.Database(database), "log", 0)

@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,10 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/fleetcast/fleetcast/embedded"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/subscribers"
 	"github.com/fleetcast/fleetcast/worker"
@@ -26,28 +24,7 @@ import (
 // patience bounds each wait; only a broken server reaches it.
 const patience = 20 * time.Second
 
-// uri is of the MongoDB that FLEETCAST_TEST_URI names, or of an embedded store.
-var uri string
-
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	if uri = os.Getenv("FLEETCAST_TEST_URI"); uri != "" {
-		return m.Run()
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	store, err := embedded.Open(ctx, embedded.Config{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	uri = store.URI()
-	done := make(chan error)
-	go func() { done <- store.Run(ctx) }()
-	defer func() { stop(); <-done }()
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(teststore.Main(m)) }
 
 // fleet is the servers of one test, in a database of their own.
 type fleet struct {
@@ -59,18 +36,11 @@ type fleet struct {
 
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
-	client, err := mongo.Connect(options.Client().ApplyURI(uri))
-	require.NoError(t, err)
-	db := client.Database("server_" + bson.NewObjectID().Hex())
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = db.Drop(ctx)
-		_ = client.Disconnect(ctx)
-	})
+	db := teststore.Database(t)
 	f := &fleet{t: t, db: db, Registry: server.NewRegistry(db)}
-	f.bus, err = event.Open(t.Context(), db, event.Config{Directory: f.Registry})
+	bus, err := event.Open(t.Context(), db, event.Config{Directory: f.Registry})
 	require.NoError(t, err)
+	f.bus = bus
 	return f
 }
 

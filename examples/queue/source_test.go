@@ -11,11 +11,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/examples/internal/fleettest"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/worker"
 )
 
-func TestMain(m *testing.M) { os.Exit(fleettest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(teststore.Main(m)) }
 
 // eager looks again and again.
 var eager = Config{Poll: 10 * time.Millisecond, Sweep: time.Nanosecond}

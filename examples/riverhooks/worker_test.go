@@ -19,10 +19,11 @@ import (
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/examples/internal/fleettest"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 	"github.com/fleetcast/fleetcast/server"
 )
 
-func TestMain(m *testing.M) { os.Exit(fleettest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(teststore.Main(m)) }
 
 type mail struct {
 	Number int `json:"number"`

@@ -4,44 +4,19 @@ package fleettest
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/fleetcast/fleetcast/embedded"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 	"github.com/fleetcast/fleetcast/server"
 )
 
 // Patience bounds each wait; only a broken program reaches it.
 const Patience = 30 * time.Second
-
-var store string // its URI
-
-// Main runs a package's tests, for its TestMain, and returns the exit code.
-func Main(m *testing.M) int {
-	if store = os.Getenv("FLEETCAST_TEST_URI"); store != "" {
-		return m.Run()
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	st, err := embedded.Open(ctx, embedded.Config{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	store = st.URI()
-	done := make(chan error)
-	go func() { done <- st.Run(ctx) }()
-	defer func() { stop(); <-done }()
-	return m.Run()
-}
 
 // Fleet is a database of a test's own, and the operator's bus on it.
 type Fleet struct {
@@ -54,23 +29,16 @@ type Fleet struct {
 // New makes a Fleet that is dropped when the test ends.
 func New(t *testing.T) *Fleet {
 	t.Helper()
-	client, err := mongo.Connect(options.Client().ApplyURI(store))
-	require.NoError(t, err)
-	f := &Fleet{t: t, DB: client.Database("examples_" + bson.NewObjectID().Hex())}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = f.DB.Drop(ctx)
-		_ = client.Disconnect(ctx)
-	})
+	f := &Fleet{t: t, DB: teststore.Database(t)}
 	f.Registry = server.NewRegistry(f.DB)
-	f.Bus, err = event.Open(t.Context(), f.DB, event.Config{Directory: f.Registry})
+	bus, err := event.Open(t.Context(), f.DB, event.Config{Directory: f.Registry})
 	require.NoError(t, err)
+	f.Bus = bus
 	return f
 }
 
 // URI is that of the fleet's database, for other processes.
-func (f *Fleet) URI() string { return store + "/" + f.DB.Name() }
+func (f *Fleet) URI() string { return teststore.URI() + "/" + f.DB.Name() }
 
 // Run runs a server until the test ends, and waits until it has joined the fleet.
 // The result of Run comes from the channel.
