@@ -71,10 +71,26 @@ type Bus struct {
 
 // Open opens the bus on a database, in which it creates the collections when
 // they are missing. It fails with a [*NotCappedError] when they exist otherwise.
+//
+// It tries for 15 s through a fail-over; a database that cannot be reached at
+// all is an error after the client's server selection time-out.
 func Open(ctx context.Context, db *mongo.Database, cfg Config) (*Bus, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	until := time.Now().Add(openPatience)
+	for delays := (backoff{}); ; {
+		bus, err := open(ctx, db, cfg)
+		if err == nil || !isPassing(err) || time.Now().After(until) || !delays.wait(ctx) {
+			return bus, err
+		}
+	}
+}
+
+// openPatience is how long Open tries through a fail-over.
+const openPatience = 15 * time.Second
+
+func open(ctx context.Context, db *mongo.Database, cfg Config) (*Bus, error) {
 	events, err := OpenLog(ctx, db, EventsCollection, cfg.Log)
 	if err != nil {
 		return nil, err
@@ -141,8 +157,10 @@ func (b *Bus) Identity() Identity { return b.cfg.Identity }
 // of this process does not have gives an [*UnknownError].
 func (b *Bus) Publish(ctx context.Context, events ...Event) (bson.ObjectID, error) {
 	docs := make([]bson.Raw, 0, len(events))
-	for _, e := range events {
-		doc, err := b.prepare(e)
+	events = slices.Clone(events)
+	for i := range events {
+		events[i].Publisher = thisProcess()
+		doc, err := b.prepare(events[i])
 		if err != nil {
 			return bson.ObjectID{}, err
 		}
@@ -178,7 +196,6 @@ func (b *Bus) prepare(e Event) (bson.Raw, error) {
 	if err := errors.Join(e.validate(b.cfg.MaxParameters), b.checkLocal(e)); err != nil {
 		return nil, err
 	}
-	e.Publisher = thisProcess()
 	return e.encode()
 }
 

@@ -293,3 +293,20 @@ func TestHalfOpenConnections(t *testing.T) {
 		})
 	}
 }
+
+// TestOpenThroughAFailOver opens a bus on a database that has no primary for a
+// moment.
+func TestOpenThroughAFailOver(t *testing.T) {
+	t.Parallel()
+	for _, e := range []faultproxy.Error{faultproxy.NotWritablePrimary, faultproxy.PrimarySteppedDown, faultproxy.InterruptedAtShutdown} {
+		t.Run(e.Name, func(t *testing.T) {
+			t.Parallel()
+			f := newFaulty(t)
+			db := f.through()
+			failed := f.Fail(3, e, "create")
+			_, err := event.Open(t.Context(), db, event.Config{})
+			require.NoError(t, err)
+			<-failed.Done()
+		})
+	}
+}

@@ -212,7 +212,6 @@ func TestNameTakenOverMeanwhile(t *testing.T) {
 		go func() { done <- o.Run(log.context(t)) }()
 		synctest.Wait()
 		get := func(path string) (int, string) {
-			o.hears()
 			response := httptest.NewRecorder()
 			o.Handler().ServeHTTP(response, httptest.NewRequest("GET", path, nil))
 			return response.Code, response.Body.String()
@@ -248,10 +247,8 @@ func TestNotReadyWhenLost(t *testing.T) {
 		o := run(t, none, Config{})
 		o.ledger.failWith(always(errAway))
 		time.Sleep(LostAfter)
-		o.hears()
 		require.Empty(t, o.unready(), "it hears, and is not lost yet")
 		time.Sleep(2 * DefaultHeartbeat)
-		o.hears()
 		require.Contains(t, o.unready(), "the server is lost: its heartbeat could not be written")
 		o.ledger.failWith(nil)
 		o.stop()

@@ -148,8 +148,7 @@ func (c *control) WorkerDump(ctx context.Context, ids []int) (subscribers.Dump, 
 	stacks, err := c.pool.Stacks(ids...) // an error says which worker has left; the others' stacks are there
 	for _, stack := range stacks {
 		w := stack.Worker
-		c.log(ctx).Int("worker_id", w.ID).Str("state", string(w.State)).Str("kind", w.Kind).
-			Str("work_id", w.WorkID).Msg("thread dump\n" + stack.Text)
+		logStack(zerolog.Ctx(ctx), stack)
 		dump.Workers = append(dump.Workers, subscribers.WorkerStack{
 			ID: w.ID, State: string(w.State), Kind: w.Kind, WorkID: w.WorkID, Stack: stack.Text,
 		})

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"os/user"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -79,12 +76,8 @@ func (r *Registry) addHold(ctx context.Context, e event.Event) error {
 		return fmt.Errorf("%w: a sticky pause is for servers that start later, too, and these have other ids: "+
 			"name servers, hosts or labels, or everybody", event.ErrInvalid)
 	}
-	publisher := e.Publisher
-	if publisher == (event.Publisher{}) {
-		publisher = thisProcess()
-	}
 	update := bson.D{
-		{Key: "$setOnInsert", Value: bson.D{{Key: "target", Value: e.Target}, {Key: "publisher", Value: publisher}}},
+		{Key: "$setOnInsert", Value: bson.D{{Key: "target", Value: e.Target}, {Key: "publisher", Value: e.Publisher}}},
 		{Key: "$currentDate", Value: bson.D{{Key: "at", Value: true}}},
 	}
 	_, err := r.holds.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}}, update, options.UpdateOne().SetUpsert(true))
@@ -113,17 +106,6 @@ func (r *Registry) endHolds(ctx context.Context, target event.Target) error {
 	}
 	return nil
 }
-
-// thisProcess says who publishes; looking up the user may ask a directory
-// service, so it is done once.
-var thisProcess = sync.OnceValue(func() event.Publisher {
-	p := event.Publisher{PID: os.Getpid()}
-	p.Host, _ = os.Hostname()
-	if u, err := user.Current(); err == nil {
-		p.User = u.Username
-	}
-	return p
-})
 
 // awaitHolds pauses the server if a hold is for it, trying until that is known
 // and done, or ctx ends.

@@ -25,10 +25,10 @@ const (
 //
 // The server calls one at a time (a kill does not wait for another one), from
 // goroutines of its own, and only when its state changes: a second pause calls
-// nothing. An error or a panic makes the
-// action failed with that error, and leaves the server as it was, so that
-// repeating the action calls the hook again. The context carries the logger; a
-// hook that does not return within 5 s of its end is given up and reported.
+// nothing. An error or a panic makes the action failed with that error, and leaves
+// the server as it was, so that repeating the action calls the hook again. The
+// context carries the logger; a hook that does not return within 5 s of its end is
+// given up and reported.
 type Hooks struct {
 	// Pause lets the other system take no new work; current work goes on. It is
 	// called for pause and for quiet. Its ctx ends after 10 s.

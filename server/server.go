@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -61,8 +60,7 @@ var _ ledger = (*Registry)(nil)
 // workers take their work from source; with a nil source the server has none,
 // and listens only. Nothing runs before Run.
 //
-// It tries for 15 s through a fail-over; a database that cannot be reached at
-// all is an error after the client's server selection time-out.
+// It tries for 15 s through a fail-over, as [event.Open] does.
 func Open(ctx context.Context, db *mongo.Database, source worker.Source, cfg Config) (*Server, error) {
 	registry := NewRegistry(db)
 	s, err := newServer(source, registry, cfg)
@@ -70,35 +68,11 @@ func Open(ctx context.Context, db *mongo.Database, source worker.Source, cfg Con
 		return nil, err
 	}
 	s.cfg.Bus.Directory = registry
-	bus, err := openBus(ctx, db, s.cfg.Bus)
+	bus, err := event.Open(ctx, db, s.cfg.Bus)
 	if err != nil {
 		return nil, err
 	}
 	return s, s.join(bus)
-}
-
-// openPatience is how long Open tries through a fail-over.
-const openPatience = 15 * time.Second
-
-// openBus opens the bus, again when it meets the database between two primaries.
-func openBus(ctx context.Context, db *mongo.Database, cfg event.Config) (*event.Bus, error) {
-	until := time.Now().Add(openPatience)
-	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
-		bus, err := event.Open(ctx, db, cfg)
-		if err == nil || !passing(err) || time.Now().After(until) || !sleep(ctx, delay) {
-			return bus, err
-		}
-	}
-}
-
-// passing reports whether a fault may have gone when the database has a primary
-// again; see https://www.mongodb.com/docs/manual/reference/error-codes/.
-func passing(err error) bool {
-	if mongo.IsNetworkError(err) {
-		return true
-	}
-	fault, ok := errors.AsType[mongo.ServerError](err)
-	return ok && slices.ContainsFunc([]int{91, 189, 10107, 11600, 11602, 13435}, fault.HasErrorCode)
 }
 
 // newServer makes a server without a bus.

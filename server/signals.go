@@ -6,6 +6,8 @@ import (
 	"runtime/pprof"
 
 	"github.com/rs/zerolog"
+
+	"github.com/fleetcast/fleetcast/worker"
 )
 
 // Quiet takes no new work for good: what the action quiet does, for a program
@@ -30,10 +32,16 @@ func (s *Server) LogStacks(ctx context.Context) {
 	}
 	stacks, _ := s.pool.Stacks() // fails for unknown numbers only
 	for _, stack := range stacks {
-		w := stack.Worker
-		log.Log().Int("worker_id", w.ID).Str("state", string(w.State)).Str("kind", w.Kind).
-			Str("work_id", w.WorkID).Msg("thread dump\n" + stack.Text)
+		logStack(log, stack)
 	}
+}
+
+// logStack writes one worker's thread dump, at every level but disabled: whoever
+// asks for it wants it.
+func logStack(log *zerolog.Logger, stack worker.Stack) {
+	w := stack.Worker
+	log.Log().Int("worker_id", w.ID).Str("state", string(w.State)).Str("kind", w.Kind).
+		Str("work_id", w.WorkID).Msg("thread dump\n" + stack.Text)
 }
 
 // processStacks returns the stacks of all goroutines of the process.

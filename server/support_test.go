@@ -168,14 +168,6 @@ func stateOf(t *testing.T, r event.Reply) (state subscribers.ServerState) {
 	return state
 }
 
-// hears gives the listener something to read: the log in memory confirms nothing
-// while it is silent.
-func (o *one) hears() {
-	_, err := o.Bus().Publish(o.t.Context(), event.New("other", "event", nil))
-	require.NoError(o.t, err)
-	synctest.Wait()
-}
-
 // ends waits for the end of Run.
 func (o *one) ends() error {
 	o.t.Helper()

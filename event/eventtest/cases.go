@@ -146,7 +146,11 @@ func concurrent(t *testing.T, log event.Log) {
 func saysListening(t *testing.T, log event.Log) {
 	r, _ := read(t, log, mark(t, log))
 	add(t, log, 0, 1)
-	r.until(t, "a confirmation while nothing happens", func() bool { return r.listening > 0 && len(r.numbers) == 1 })
+	r.count(t, 1)
+	r.mu.Lock()
+	before := r.listening
+	r.mu.Unlock()
+	r.until(t, "confirmations while nothing happens", func() bool { return r.listening >= before+2 })
 }
 
 func foreign(t *testing.T, log event.Log) {

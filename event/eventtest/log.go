@@ -16,7 +16,7 @@ import (
 // Log is an event.Log in memory, shared by all buses made on it. It behaves as
 // one on a capped collection: it stamps timestamps, drops the oldest documents
 // when it is full, and tells of gaps. It is made for testing/synctest: it waits
-// on channels only.
+// on channels and timers only.
 type Log struct {
 	bytes int
 
@@ -181,10 +181,13 @@ func (l *Log) Read(ctx context.Context, from event.Position, r event.Reader) err
 			}
 		default:
 			r.State(event.StateListening, pos, nil)
+			again := time.NewTimer(time.Second)
 			select {
 			case <-ctx.Done():
 			case <-grown:
+			case <-again.C:
 			}
+			again.Stop()
 		}
 	}
 	return nil

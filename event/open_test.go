@@ -1,4 +1,4 @@
-package server
+package event
 
 import (
 	"context"
@@ -8,8 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-
-	"github.com/fleetcast/fleetcast/event"
 )
 
 // TestOpenTriesThroughAFailOver looks at what Open tries again.
@@ -23,10 +21,10 @@ func TestOpenTriesThroughAFailOver(t *testing.T) {
 		{mongo.CommandError{Labels: []string{"NetworkError"}}, true},
 		{mongo.CommandError{Code: 13, Message: "not authorized"}, false},
 		{mongo.CommandError{Code: 18, Message: "authentication failed"}, false},
-		{&event.NotCappedError{Namespace: "a.events"}, false},
+		{&NotCappedError{Namespace: "a.events"}, false},
 		{context.DeadlineExceeded, false},
 		{errors.New("other"), false},
 	} {
-		require.Equal(t, test.again, passing(fmt.Errorf("open: %w", test.err)), test.err)
+		require.Equal(t, test.again, isPassing(fmt.Errorf("open: %w", test.err)), test.err)
 	}
 }
