@@ -7,9 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -18,20 +15,14 @@ import (
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/examples/asynqhooks"
-	"github.com/fleetcast/fleetcast/examples/internal/connect"
+	"github.com/fleetcast/fleetcast/examples/internal/program"
 	"github.com/fleetcast/fleetcast/server"
 )
 
-func main() {
-	log := zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr})
-	ctx, stop := signal.NotifyContext(log.WithContext(context.Background()), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, &log); err != nil {
-		log.Fatal().Err(err).Msg("the server ended") // exits with code 1
-	}
-}
+func main() { program.Main(run) }
 
-func run(ctx context.Context, log *zerolog.Logger) error {
+func run(ctx context.Context) error {
+	log := zerolog.Ctx(ctx)
 	add := flag.Int("add", 0, "first add so many tasks")
 	redis := flag.String("redis", "", "address of Redis (default: one in this process)")
 	flag.Parse()
@@ -49,7 +40,7 @@ func run(ctx context.Context, log *zerolog.Logger) error {
 	if err := addTasks(connection, *add); err != nil {
 		return err
 	}
-	db, err := connect.Database()
+	db, err := program.Database()
 	if err != nil {
 		return err
 	}

@@ -8,30 +8,20 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
-	"github.com/fleetcast/fleetcast/examples/internal/connect"
+	"github.com/fleetcast/fleetcast/examples/internal/program"
 	"github.com/fleetcast/fleetcast/examples/queue"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/worker"
 )
 
-func main() {
-	log := zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr})
-	ctx, stop := signal.NotifyContext(log.WithContext(context.Background()), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		log.Fatal().Err(err).Msg("the server ended") // exits with code 1
-	}
-}
+func main() { program.Main(run) }
 
 func run(ctx context.Context) error {
 	add := flag.Int("add", 0, "first add so many jobs")
@@ -39,7 +29,7 @@ func run(ctx context.Context) error {
 	include := flag.String("include", "", "kinds of jobs to take, as patterns separated by commas (default: all)")
 	flag.Parse()
 
-	db, err := connect.Database()
+	db, err := program.Database()
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -21,19 +19,12 @@ import (
 	_ "modernc.org/sqlite" // SQLite in Go
 
 	"github.com/fleetcast/fleetcast/event"
-	"github.com/fleetcast/fleetcast/examples/internal/connect"
+	"github.com/fleetcast/fleetcast/examples/internal/program"
 	"github.com/fleetcast/fleetcast/examples/riverhooks"
 	"github.com/fleetcast/fleetcast/server"
 )
 
-func main() {
-	log := zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr})
-	ctx, stop := signal.NotifyContext(log.WithContext(context.Background()), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		log.Fatal().Err(err).Msg("the server ended") // exits with code 1
-	}
-}
+func main() { program.Main(run) }
 
 func run(ctx context.Context) error {
 	add := flag.Int("add", 0, "first add so many jobs")
@@ -51,7 +42,7 @@ func run(ctx context.Context) error {
 		Workers: workers,
 		Logger:  slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
-	db, err := connect.Database()
+	db, err := program.Database()
 	if err != nil {
 		return err
 	}
