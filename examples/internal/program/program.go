@@ -20,7 +20,7 @@ import (
 // SIGTERM; a second signal ends the process at once. An error of run is logged,
 // and the exit code is 1.
 func Main(run func(context.Context) error) {
-	log := zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr})
+	log := zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr}).With().Timestamp().Logger()
 	ctx, stop := signal.NotifyContext(log.WithContext(context.Background()), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	if err := run(ctx); err != nil {
