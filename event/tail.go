@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -106,6 +107,7 @@ func (t *tail) session(ctx context.Context) error {
 			if cursor.ID() == 0 {
 				return errDeadCursor
 			}
+			runtime.Gosched() // what was handed over goes before the next request
 			if read < tailBatch && bytes < tailBytes { // the store had no more than that
 				t.caughtUp()
 			}
