@@ -107,7 +107,7 @@ func (t *tail) session(ctx context.Context) error {
 			if cursor.ID() == 0 {
 				return errDeadCursor
 			}
-			runtime.Gosched() // what was handed over goes before the next request
+			runtime.Gosched()                          // what was handed over goes before the next request
 			if read < tailBatch && bytes < tailBytes { // the store had no more than that
 				t.caughtUp()
 			}
