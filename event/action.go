@@ -120,6 +120,9 @@ func (a Action) Description() string { return a.doc }
 // actionTable checks a subscriber's actions and makes them a map.
 func actionTable(s Subscriber) (map[string]Action, error) {
 	all := s.Name() == All
+	if s.Name() == callSubscriber {
+		return nil, fmt.Errorf("the subscriber name %q is taken by the bus itself: choose another one", callSubscriber)
+	}
 	if fault := nameFault("subscriber", s.Name()); fault != nil && !all {
 		return nil, fault
 	}
@@ -155,14 +158,4 @@ func sortedNames(table map[string]Action) []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-type eventKey struct{}
-
-// FromContext returns the event that is being handled.
-func FromContext(ctx context.Context) (Event, bool) {
-	if e, ok := ctx.Value(eventKey{}).(*Event); ok {
-		return *e, true
-	}
-	return Event{}, false
 }

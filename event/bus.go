@@ -55,6 +55,7 @@ type Bus struct {
 	replies Log
 	answers answerer
 	calls   callReader
+	leases  leases
 	health  health
 
 	timed     chan struct{} // closed when the store's time is known
@@ -128,7 +129,7 @@ func NewBus(events, replies Log, cfg Config) *Bus {
 		cfg: cfg, events: events, replies: replies,
 		timed:     make(chan struct{}),
 		listening: make(chan struct{}),
-		answers:   answerer{log: replies, queue: make(chan Reply, replyQueue)},
+		answers:   newAnswerer(replies),
 	}
 	b.calls.log = replies
 	b.subscriptions.Store(&map[string][]*Subscription{})

@@ -18,8 +18,13 @@ type CallOption func(*call)
 // DefaultWait.
 func Wait(d time.Duration) CallOption { return func(c *call) { c.wait = d } }
 
+// AtLeast lets Call go on until at least n servers have given their final answer,
+// those included that were not expected: with fewer, the summary is not complete.
+// A call that matches nobody at all still ends at once. Default 0.
+func AtLeast(n int) CallOption { return func(c *call) { c.summary.Minimum = n } }
+
 // Summarize lets Call fill in s: complete once the iteration has ended.
-func Summarize(s *Summary) CallOption { return func(c *call) { c.summary = s } }
+func Summarize(s *Summary) CallOption { return func(c *call) { c.into = s } }
 
 // Summary is the exact outcome of a call.
 type Summary struct {
@@ -32,12 +37,25 @@ type Summary struct {
 	Missing  int // expected, and no final answer (including the deaf)
 	Deaf     int // missing, and known to be deaf
 	Extra    int // answered without being expected: started since, or were lost
+	Minimum  int // the final answers that AtLeast wants
 	Duration time.Duration
 	Servers  []Outcome // one for each expected server, then the extra ones
 }
 
-// Complete reports whether every expected server has given its final answer.
-func (s Summary) Complete() bool { return s.Missing == 0 }
+// Complete reports whether every expected server has given its final answer, and
+// [AtLeast] as many have as the caller wants.
+func (s Summary) Complete() bool { return s.Missing == 0 && s.Short() == 0 }
+
+// Short is how many final answers, whoever gives them, are missing to the Minimum.
+func (s Summary) Short() int {
+	short := s.Minimum
+	for _, o := range s.Servers {
+		if o.Reply != nil {
+			short--
+		}
+	}
+	return max(0, short)
+}
 
 // Outcome is how it went on one server.
 type Outcome struct {
@@ -47,6 +65,13 @@ type Outcome struct {
 	Expected bool
 	Deaf     bool
 	Reply    *Reply // the final answer, nil when it is missing
+	// Took is how long after publishing the final answer was here.
+	Took time.Duration
+	// Lost is how many replies of this server should have come before its final
+	// one, and have not.
+	Lost int
+
+	replies int // seen so far
 }
 
 // Call publishes the event, asks for answers and yields them as they come. It
@@ -55,19 +80,18 @@ type Outcome struct {
 // that [Bus.Match] returns; if there are none it ends at once, publishes
 // nothing and the summary says Matched 0.
 //
+// Large results come whole, however they have travelled. [Bus.CallFunc] tells the
+// same to functions.
+//
 // An error is yielded, last, when the event could not be published or the
 // answers could not be read (the summary then does not tell a silent server from
 // a caller that did not hear it): what the servers answer, and that some do not, is
-// no error. Breaking off, or the end of the wait, does not stop the servers.
+// no error. Breaking off, or the end of the wait, does not stop the servers unless
+// there is a [Lease].
 // It works with and without Run; any number of calls share one reader.
 func (b *Bus) Call(ctx context.Context, e Event, opts ...CallOption) iter.Seq2[Reply, error] {
-	c := &call{bus: b, event: e, wait: DefaultWait, summary: &Summary{}}
-	for _, opt := range opts {
-		opt(c)
-	}
-	c.event.Reply = true
 	return func(yield func(Reply, error) bool) {
-		if err := c.run(ctx, yield); err != nil {
+		if err := b.newCall(e, opts).run(ctx, yield); err != nil {
 			yield(Reply{}, err)
 		}
 	}
@@ -75,21 +99,37 @@ func (b *Bus) Call(ctx context.Context, e Event, opts ...CallOption) iter.Seq2[R
 
 // call is one Call under way; it belongs to the caller's goroutine.
 type call struct {
-	bus     *Bus
-	event   Event
-	wait    time.Duration
-	summary *Summary
+	bus       *Bus
+	event     Event
+	wait      time.Duration
+	into      *Summary // where the caller wants the summary, or nil
+	submitted func([]Member)
+
+	summary Summary
 	index   map[bson.ObjectID]int // of each server in summary.Servers
+	whole   Assembler
+	start   time.Time
+}
+
+func (b *Bus) newCall(e Event, opts []CallOption) *call {
+	c := &call{bus: b, event: e, wait: DefaultWait, submitted: func([]Member) {}}
+	for _, opt := range opts {
+		opt(c)
+	}
+	c.event.Reply = true
+	c.summary.EventID = e.ID
+	return c
 }
 
 func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
-	*c.summary = Summary{EventID: c.event.ID}
+	defer c.report()
 	members, err := c.bus.Match(ctx, c.event)
 	if err != nil {
 		return err
 	}
 	c.expect(members)
 	if len(members) == 0 {
+		c.summary.Minimum = 0
 		return nil
 	}
 	box, stop, err := c.bus.calls.watch(ctx, c.event.ID)
@@ -97,22 +137,29 @@ func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
 		return err
 	}
 	defer stop()
-	start := time.Now()
-	defer func() { c.summary.Duration = time.Since(start) }()
+	c.start = time.Now()
 	if _, err := c.bus.Publish(ctx, c.event); err != nil {
 		return err
 	}
-	timer := time.NewTimer(c.wait)
+	defer c.hold(ctx)()
+	c.submitted(members)
+	return c.collect(ctx, box, yield)
+}
+
+// collect takes the replies until the call is over.
+func (c *call) collect(ctx context.Context, box *inbox, yield func(Reply, error) bool) error {
+	timer := time.NewTimer(c.wait - time.Since(c.start))
 	defer timer.Stop()
-	for c.summary.Missing > 0 {
+	for !c.summary.Complete() {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-timer.C:
 			return c.bus.calls.trouble(box)
-		case r := <-box.out:
+		case part := <-box.out:
+			r, whole := c.whole.Add(part)
 			c.take(r)
-			if !yield(r, nil) {
+			if whole && !yield(r, nil) {
 				return nil
 			}
 		}
@@ -120,9 +167,19 @@ func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
 	return nil
 }
 
+// report gives the caller the summary.
+func (c *call) report() {
+	if !c.start.IsZero() {
+		c.summary.Duration = time.Since(c.start)
+	}
+	if c.into != nil {
+		*c.into = c.summary
+	}
+}
+
 func (c *call) expect(members []Member) {
 	c.index = make(map[bson.ObjectID]int, len(members))
-	s := c.summary
+	s := &c.summary
 	s.Matched, s.Missing = len(members), len(members)
 	for i, m := range members {
 		c.index[m.ServerID] = i
@@ -135,15 +192,9 @@ func (c *call) expect(members []Member) {
 
 // take counts one reply. A server's second final answer counts for nothing.
 func (c *call) take(r Reply) {
-	s := c.summary
-	i, ok := c.index[r.ServerID]
-	if !ok {
-		i = len(s.Servers)
-		c.index[r.ServerID] = i
-		s.Servers = append(s.Servers, Outcome{ServerID: r.ServerID, Server: r.Server})
-		s.Extra++
-	}
-	o := &s.Servers[i]
+	s := &c.summary
+	o := c.outcome(r)
+	o.replies++
 	if !o.Acked && o.Expected {
 		s.Acked++
 	}
@@ -151,7 +202,7 @@ func (c *call) take(r Reply) {
 	if !r.Kind.Final() || o.Reply != nil {
 		return
 	}
-	o.Reply = &r
+	o.Reply, o.Took, o.Lost = &r, time.Since(c.start), max(0, r.Seq+1-o.replies)
 	if !o.Expected {
 		return
 	}
@@ -167,4 +218,17 @@ func (c *call) take(r Reply) {
 	case Refused:
 		s.Refused++
 	}
+}
+
+// outcome returns the place of a server in the summary.
+func (c *call) outcome(r Reply) *Outcome {
+	s := &c.summary
+	i, ok := c.index[r.ServerID]
+	if !ok {
+		i = len(s.Servers)
+		c.index[r.ServerID] = i
+		s.Servers = append(s.Servers, Outcome{ServerID: r.ServerID, Server: r.Server})
+		s.Extra++
+	}
+	return &s.Servers[i]
 }

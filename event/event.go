@@ -42,6 +42,9 @@ type Event struct {
 	ExpiresAt time.Time
 	// Reply asks the servers for answers; set by [Bus.Call].
 	Reply bool
+	// Lease is how long the servers go on with it without a word of the caller;
+	// set by [Bus.Call] with [Lease]. Zero means for as long as it takes.
+	Lease time.Duration
 
 	err error // a fault found by New, reported by Publish
 }
@@ -106,13 +109,14 @@ type document struct {
 	Publisher  Publisher      `bson:"publisher"`
 	ExpiresAt  time.Time      `bson:"expires_at,omitempty"`
 	Reply      bool           `bson:"reply,omitempty"`
+	LeaseMS    int64          `bson:"lease_ms,omitempty"`
 }
 
 // encode returns the event's document with an empty timestamp.
 func (e Event) encode() (bson.Raw, error) {
 	doc := document{
 		ID: e.ID, Name: e.Name, Action: e.Action, Parameters: e.Parameters,
-		Publisher: e.Publisher, ExpiresAt: e.ExpiresAt, Reply: e.Reply,
+		Publisher: e.Publisher, ExpiresAt: e.ExpiresAt, Reply: e.Reply, LeaseMS: e.Lease.Milliseconds(),
 	}
 	if !e.Target.IsZero() {
 		doc.Target = &e.Target
@@ -142,7 +146,7 @@ func Decode(raw bson.Raw) (Event, error) {
 func (h *header) event() (Event, error) {
 	e := Event{
 		ID: h.id, Time: h.time, Name: string(h.name), Action: string(h.action),
-		Parameters: h.params, ExpiresAt: h.expires, Reply: h.reply,
+		Parameters: h.params, ExpiresAt: h.expires, Reply: h.reply, Lease: h.lease,
 	}
 	var ok bool
 	if h.target != nil {
@@ -178,6 +182,8 @@ func nameFault(what, name string) error {
 		return fmt.Errorf("the %s's name is empty", what)
 	case name == All:
 		return fmt.Errorf("the %s's name is %q: publish to one %s by its name", what, name, what)
+	case name == callSubscriber && what == "subscriber":
+		return fmt.Errorf("the subscriber name %q is taken by the bus itself", name)
 	case len(name) > 128:
 		return fmt.Errorf("the %s's name is %d bytes long, at most 128 are allowed", what, len(name))
 	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):

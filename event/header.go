@@ -19,6 +19,7 @@ type header struct {
 	publisher []byte // encoded Publisher, nil when not given
 	expires   time.Time
 	reply     bool
+	lease     time.Duration
 	mark      bool // a position mark: no event
 }
 
@@ -66,6 +67,10 @@ func (h *header) set(elem bsoncore.Element) (ok bool) {
 		h.expires = h.expires.UTC()
 	case "reply":
 		h.reply, ok = v.BooleanOK()
+	case "lease_ms":
+		var ms int64
+		ms, ok = v.AsInt64OK()
+		h.lease = time.Duration(ms) * time.Millisecond
 	case markField:
 		h.mark, ok = v.BooleanOK()
 	default:

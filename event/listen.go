@@ -199,6 +199,10 @@ func (l *listener) meant(raw bson.Raw) (bool, error) {
 	if err := h.parse(raw); err != nil {
 		return false, err
 	}
+	if string(h.name) == callSubscriber {
+		l.bus.leases.heard(h)
+		return false, nil
+	}
 	table := l.bus.byName()
 	if len(table[string(h.name)])+len(table[All]) == 0 {
 		return false, nil

@@ -2,7 +2,9 @@ package event
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +19,8 @@ type ReplyKind string
 // of them, once, for each event that it was asked to answer.
 const (
 	Ack     ReplyKind = "ack"     // it is mine, and queued
-	Output  ReplyKind = "output"  // a part of what the action prints
+	Output  ReplyKind = "output"  // a part of what the action prints, see Emit
+	Part    ReplyKind = "part"    // a piece of a large result, compressed; Call puts them together
 	Done    ReplyKind = "done"    // the action returned
 	Failed  ReplyKind = "failed"  // the action failed or panicked
 	Refused ReplyKind = "refused" // the action was not tried: expired, not known, not allowed
@@ -25,10 +28,6 @@ const (
 
 // Final reports whether nothing follows a reply of this kind.
 func (k ReplyKind) Final() bool { return k == Done || k == Failed || k == Refused }
-
-// maxPayload bounds the result in one reply, in bytes, well below the size of
-// the largest document.
-const maxPayload = 8 << 20
 
 // Reply is a document by which a server answers an event.
 type Reply struct {
@@ -48,7 +47,10 @@ type Reply struct {
 	Error string `bson:"error,omitempty"`
 	// DurationMS is how long the action ran, in milliseconds.
 	DurationMS float64 `bson:"duration_ms,omitempty"`
-	// Truncated says that the payload was too large for a document and is missing.
+	// Parts is how many replies of kind Part have come before with the result,
+	// which is then not in Payload; see Assembler.
+	Parts int `bson:"parts,omitempty"`
+	// Truncated says that the result was too large and is missing; Error says more.
 	Truncated bool `bson:"truncated,omitempty"`
 }
 
@@ -77,20 +79,18 @@ func (r Reply) Result(v any) error {
 	return nil
 }
 
-// setResult puts an action's result into the reply.
-func (r *Reply) setResult(result any) {
-	if result == nil {
-		return
-	}
-	typ, data, err := bson.MarshalValue(result)
+// setResult puts an encoded result into the reply, or why there is none.
+func (r *Reply) setResult(result bson.RawValue, err error) {
+	var large *tooLargeError
 	switch {
-	case err != nil:
-		r.Kind, r.Error = Failed, fmt.Sprintf("the action is done, but its result of type %T cannot be encoded: %v", result, err)
-	case len(data) > maxPayload:
+	case errors.As(err, &large):
 		r.Truncated = true
-		r.Error = fmt.Sprintf("the result of %d bytes is larger than a reply may be (%d)", len(data), maxPayload)
+		r.Error = strings.TrimPrefix(r.Error+"\n"+err.Error(), "\n")
+	case err != nil:
+		r.Kind = Failed
+		r.Error = strings.TrimPrefix(r.Error+"\n"+err.Error(), "\n")
 	default:
-		r.Payload = bson.RawValue{Type: typ, Value: data}
+		r.Payload = result
 	}
 }
 
@@ -109,8 +109,11 @@ func (r Reply) encode() (bson.Raw, error) {
 }
 
 const (
-	replyQueue = 1024
-	replyBatch = 100
+	// replyQueue is how many acknowledgements and final answers may wait to be
+	// stored, and outputQueue how many replies before the final one beside them.
+	replyQueue  = 1024
+	outputQueue = 64
+	replyBatch  = 100
 	// replyPatience is how long a reply is tried to be stored; callers have
 	// long gone by then.
 	replyPatience = 30 * time.Second
@@ -121,20 +124,55 @@ const (
 // store.
 type answerer struct {
 	log      Log
-	queue    chan Reply
-	dropped  atomic.Int64 // for whatever reason, in all
-	overruns atomic.Int64 // because the queue was full, since that was logged
+	queue    chan Reply    // has room for all that have a place
+	places   chan struct{} // taken by replies that nobody waits with
+	reserved chan struct{} // taken by output and parts, which wait for a place
+	dropped  atomic.Int64  // for whatever reason, in all
+	overruns atomic.Int64  // because the queue was full, since that was logged
+}
+
+func newAnswerer(log Log) answerer {
+	return answerer{
+		log: log, queue: make(chan Reply, replyQueue+outputQueue),
+		places: make(chan struct{}, replyQueue), reserved: make(chan struct{}, outputQueue),
+	}
 }
 
 // send queues a reply; when the queue is full it is dropped and counted, so that
 // a store which takes no writes cannot stop the listener.
 func (a *answerer) send(r Reply) {
 	select {
-	case a.queue <- r:
+	case a.places <- struct{}{}:
+		a.queue <- r
 	default:
 		a.dropped.Add(1)
 		a.overruns.Add(1)
 	}
+}
+
+// reserve waits for a place in the queue for sendReserved.
+func (a *answerer) reserve(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	select {
+	case a.reserved <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (a *answerer) release()             { <-a.reserved }
+func (a *answerer) sendReserved(r Reply) { a.queue <- r }
+
+// took gives a place free.
+func (a *answerer) took(r Reply) {
+	if r.Kind == Output || r.Kind == Part {
+		a.release()
+		return
+	}
+	<-a.places
 }
 
 // run writes until stop is closed and the queue is empty. ctx carries the
@@ -161,6 +199,7 @@ func (a *answerer) run(ctx context.Context, stop <-chan struct{}) {
 func (a *answerer) batch(ctx context.Context, r Reply) []bson.Raw {
 	docs := make([]bson.Raw, 0, 1)
 	for {
+		a.took(r)
 		doc, err := r.encode()
 		if err != nil {
 			zerolog.Ctx(ctx).Error().Err(err).Str(fieldEvent, r.EventID.Hex()).Msg("cannot encode a reply")

@@ -187,7 +187,8 @@ func (s *Subscription) act(ctx context.Context, d delivery) (err error) {
 	e := &d.answer.event
 	log := zerolog.Ctx(ctx).With().Str(fieldEvent, e.ID.Hex()).
 		Str(fieldSubscriber, s.name).Str(fieldAction, e.Action).Logger()
-	ctx = context.WithValue(log.WithContext(ctx), eventKey{}, e)
+	ctx, release := d.answer.lease.bind(context.WithValue(log.WithContext(ctx), answerKey{}, d.answer))
+	defer release()
 	start := time.Now()
 	var result any
 	err = s.refusal(ctx, d)
@@ -225,6 +226,9 @@ func logOutcome(log *zerolog.Logger, err error, took time.Duration) {
 func (s *Subscription) refusal(ctx context.Context, d delivery) error {
 	if ctx.Err() != nil {
 		return Refuse("the server is stopping")
+	}
+	if d.answer.lease.isOver() {
+		return Refuse("%v", ErrCallerGone)
 	}
 	return d.expired(s.bus.StoreTime())
 }
