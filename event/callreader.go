@@ -5,18 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
+// lingerTime is how long the replies are read on after a call, for the next one to
+// begin at once.
+const lingerTime = 30 * time.Second
+
 // callReader reads the replies for all calls of this process: one tail, which
 // runs while there is a call. The first call starts its goroutine, the last one
-// stops and joins it.
+// stops and joins it; while the Bus runs, that is left to a timer, or to the end
+// of Run.
 type callReader struct {
 	log Log
 
 	starting sync.Mutex // held while the tail is started or stopped
 	stop     func()
+	lingers  bool // the Bus runs
+	idle     *time.Timer
 
 	mu    sync.Mutex
 	calls map[bson.ObjectID]*inbox
@@ -27,6 +35,9 @@ type callReader struct {
 func (c *callReader) watch(ctx context.Context, id bson.ObjectID) (*inbox, func(), error) {
 	c.starting.Lock()
 	defer c.starting.Unlock()
+	if c.idle != nil {
+		c.idle.Stop()
+	}
 	if c.stop == nil {
 		from, err := c.log.Mark(ctx)
 		if err != nil {
@@ -58,12 +69,48 @@ func (c *callReader) leave(id bson.ObjectID, box *inbox) {
 	defer c.starting.Unlock()
 	c.mu.Lock()
 	delete(c.calls, id)
-	last := len(c.calls) == 0
 	c.mu.Unlock()
-	if last {
+	switch {
+	case !c.isIdle():
+	case c.lingers:
+		c.idle = time.AfterFunc(lingerTime, c.timeout)
+	default:
+		c.stopIdle()
+	}
+}
+
+func (c *callReader) timeout() {
+	c.starting.Lock()
+	defer c.starting.Unlock()
+	c.stopIdle()
+}
+
+// linger says whether the reader may go on between calls; when not, it returns
+// after the reader has ended, unless there is a call.
+func (c *callReader) linger(may bool) {
+	c.starting.Lock()
+	defer c.starting.Unlock()
+	if c.lingers = may; may {
+		return
+	}
+	if c.idle != nil {
+		c.idle.Stop()
+	}
+	c.stopIdle()
+}
+
+// stopIdle ends the reader if there is no call. c.starting is held.
+func (c *callReader) stopIdle() {
+	if c.stop != nil && c.isIdle() {
 		c.stop()
 		c.stop = nil
 	}
+}
+
+func (c *callReader) isIdle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.calls) == 0
 }
 
 // Entry, Gap and State make it a Reader.

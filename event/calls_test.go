@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,5 +92,46 @@ func TestLeaseRunsOutBeforeTheAction(t *testing.T) {
 		go func() { synctest.Wait(); cancel() }()
 		require.NoError(t, f.replies.Read(ctx, event.Earliest(), c))
 		require.Equal(t, []event.ReplyKind{event.Ack, event.Refused}, c.kinds)
+	})
+}
+
+// counted counts the readers of a log.
+type counted struct {
+	event.Log
+	now, ever atomic.Int32
+}
+
+func (c *counted) Read(ctx context.Context, from event.Position, r event.Reader) error {
+	c.ever.Add(1)
+	c.now.Add(1)
+	defer c.now.Add(-1)
+	return c.Log.Read(ctx, from, r)
+}
+
+func TestRepliesAreReadOnceForManyCalls(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fleet) {
+		f.server("a", &recorder{})
+		replies := &counted{Log: f.replies}
+		b := event.NewBus(f.events, replies, event.Config{Directory: f})
+		call := func() {
+			for _, err := range b.Call(t.Context(), numbered(1)) {
+				require.NoError(t, err)
+			}
+			synctest.Wait()
+		}
+		call()
+		require.Zero(t, replies.now.Load(), "without Run nothing is left behind")
+
+		stop := f.run(b)
+		call()
+		call()
+		require.EqualValues(t, 1, replies.now.Load())
+		require.EqualValues(t, 2, replies.ever.Load())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Zero(t, replies.now.Load(), "nobody has called for a minute")
+		call()
+		require.NoError(t, stop())
+		require.Zero(t, replies.now.Load(), "Run has ended")
 	})
 }

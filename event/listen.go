@@ -36,6 +36,8 @@ func (b *Bus) Run(ctx context.Context) error {
 	if err := b.begin(acting); err != nil {
 		return err
 	}
+	b.calls.linger(true)
+	defer b.calls.linger(false)
 	stopAnswers, answered := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(answered)

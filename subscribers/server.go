@@ -103,6 +103,8 @@ func (s *Server) Name() string { return "server" }
 // a dump may be wanted meanwhile: they run beside the others.
 func (s *Server) Actions() []event.Action {
 	return []event.Action{
+		event.On("ping", func(context.Context, event.None) error { return nil }, event.Concurrent(),
+			event.ExpiresAfter(DefaultExpiry), event.Doc("answer")),
 		event.OnResult("pause", s.pause, event.Doc("take no new work until resume; current work finishes")),
 		event.OnResult("resume", s.resume, event.Doc("take work again after pause")),
 		event.OnResult("quiet", s.quiet, event.Doc("take no new work for good; current work finishes, the server stays")),

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/subscribers"
@@ -83,31 +85,44 @@ func (a *app) publish(ctx context.Context, bus *event.Bus, e event.Event, matche
 }
 
 // call publishes, prints the answers as they come, and then the summary.
-func (a *app) call(ctx context.Context, bus *event.Bus, e event.Event, wait time.Duration) error {
-	var sum event.Summary
-	var finals []event.Reply
-	bounded, cancel := context.WithTimeoutCause(ctx, a.timeout+wait,
-		fmt.Errorf("the database did not take the event within --timeout %s", a.timeout))
-	defer cancel()
-	for r, err := range bus.Call(bounded, e, event.Wait(wait), event.Summarize(&sum)) {
-		if err == nil {
-			err = a.printReply(e, r)
-		}
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-		if r.Kind.Final() {
-			finals = append(finals, r)
-		}
+func (a *app) call(ctx context.Context, bus *event.Bus, act *acting, e event.Event) error {
+	sum, finals, err := a.await(ctx, bus, act, e)
+	if err != nil && ctx.Err() == nil {
+		return err
 	}
 	if err := a.printSummary(e, sum, finals); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
-		a.say("interrupted: the servers go on with it; `fleetcast events --since 1m` shows their answers\n")
+		a.say("interrupted: the servers go on with it; `fleetcast replies %s` shows their answers\n", e.ID.Hex())
 		return ctx.Err()
 	}
 	return outcome(sum)
+}
+
+// await publishes, and prints the answers as they come.
+func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Event) (event.Summary, []event.Reply, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, a.timeout+act.wait,
+		fmt.Errorf("the database did not take the event within --timeout %s", a.timeout))
+	defer cancel()
+	var finals []event.Reply
+	progress := a.newProgress()
+	defer progress.end()
+	show := func(r event.Reply) {
+		progress.reply(r)
+		progress.print(func() { a.printReply(e, r) })
+	}
+	sum, err := bus.CallFunc(ctx, e, event.Callbacks{
+		OnSubmit: progress.begin,
+		OnAck: func(r event.Reply) {
+			if r.Kind == event.Ack {
+				show(r)
+			}
+		},
+		OnOutput: show,
+		OnExit:   func(r event.Reply) { finals = append(finals, r); show(r) },
+	}, event.Wait(act.wait), event.AtLeast(act.minServers))
+	return sum, finals, err
 }
 
 // outcome is the exit code that a summary means.
@@ -123,21 +138,25 @@ func outcome(sum event.Summary) error {
 	return nil
 }
 
-func (a *app) printReply(e event.Event, r event.Reply) error {
-	switch {
-	case a.output == "jsonl":
-		return a.printJSON(answerOutput{Type: "reply", At: time.Unix(int64(r.Time.T), 0).UTC(), EventID: e.ID.Hex(), replyOutput: toReplyOutput(r)})
-	case a.output == "json" || !r.Kind.Final():
-		return nil
+func (a *app) printReply(e event.Event, r event.Reply) {
+	if a.output == "jsonl" {
+		_ = a.printJSON(answerOutput{Type: "reply", At: timeOf(r.Time), EventID: e.ID.Hex(), replyOutput: toReplyOutput(r)})
+	}
+	if a.output != "text" || r.Kind == event.Ack {
+		return
 	}
 	if dump, ok := dumpOf(e, r); ok {
 		a.printDump(r, dump)
-		return nil
+		return
 	}
-	took := time.Duration(r.DurationMS * float64(time.Millisecond))
-	a.printf("%-24s %-8s %s  %s\n", r.Server, r.Kind, short(took), says(r))
-	return nil
+	took := ""
+	if r.Kind.Final() {
+		took = short(time.Duration(r.DurationMS * float64(time.Millisecond)))
+	}
+	a.printf("%-24s %-8s %s  %s\n", r.Server, r.Kind, took, says(r))
 }
+
+func timeOf(ts bson.Timestamp) time.Time { return time.Unix(int64(ts.T), 0).UTC() }
 
 // says is what an answer says, in words.
 func says(r event.Reply) string {
@@ -156,6 +175,17 @@ func says(r event.Reply) string {
 		if state.Note != "" {
 			text += " (" + state.Note + ")"
 		}
+		return text
+	}
+	var outcomes subscribers.WorkerOutcomes
+	if r.Result(&outcomes) == nil && len(outcomes.Workers) > 0 {
+		var parts []string
+		for _, w := range outcomes.Workers {
+			parts = append(parts, strings.TrimSuffix(fmt.Sprintf("worker %d %s: %s", w.ID, w.State, w.Error), ": "))
+		}
+		return strings.Join(parts, ", ")
+	}
+	if text, ok := r.Payload.StringValueOK(); ok {
 		return text
 	}
 	if payload := toJSON(r.Payload); string(payload) != "null" {
@@ -182,7 +212,8 @@ func toCallOutput(e event.Event, sum event.Summary, finals []event.Reply) callOu
 		Matched: sum.Matched, Acked: sum.Acked, Done: sum.Done, Failed: sum.Failed, Refused: sum.Refused,
 		Missing: sum.Missing, Deaf: sum.Deaf, Extra: sum.Extra,
 		DurationMS: float64(sum.Duration.Microseconds()) / 1000,
-		Replies:    []replyOutput{}, MissingServers: []string{},
+		Minimum:    sum.Minimum, Short: sum.Short(),
+		Replies: []replyOutput{}, MissingServers: []string{},
 	}
 	for _, r := range finals {
 		out.Replies = append(out.Replies, toReplyOutput(r))
@@ -196,14 +227,19 @@ func toCallOutput(e event.Event, sum event.Summary, finals []event.Reply) callOu
 }
 
 func (a *app) printSummary(e event.Event, sum event.Summary, finals []event.Reply) error {
+	return a.printOutcome(e, sum, toCallOutput(e, sum, finals))
+}
+
+func (a *app) printOutcome(e event.Event, sum event.Summary, out callOutput) error {
 	switch a.output {
 	case "json":
-		return a.printJSON(toCallOutput(e, sum, finals))
-	case "jsonl":
+		return a.printJSON(out)
+	case "jsonl": // which has had the replies
+		out.Replies = []replyOutput{}
 		return a.printJSON(struct {
 			Type string `json:"type"`
 			callOutput
-		}{"summary", toCallOutput(e, sum, nil)})
+		}{"summary", out})
 	}
 	for _, o := range sum.Servers {
 		if !o.Expected || o.Reply != nil {
@@ -234,6 +270,9 @@ func summaryLine(e event.Event, sum event.Summary) string {
 		if count.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))
 		}
+	}
+	if sum.Short() > 0 {
+		parts = append(parts, fmt.Sprintf("%d fewer than the %d that --min-servers wants", sum.Short(), sum.Minimum))
 	}
 	return fmt.Sprintf("%s %s: %s in %s", e.Name, e.Action, strings.Join(slices.Compact(parts), ", "), short(sum.Duration))
 }

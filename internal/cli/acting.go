@@ -16,13 +16,21 @@ type acting struct {
 	wait       time.Duration
 	noWait     bool
 	allServers bool
+	minServers int
+	batch      batchFlags
 }
 
 func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
 	act := &acting{targetFlags: a.addTargetFlags(cmd)}
 	cmd.Flags().DurationVar(&act.wait, "wait", wait, "how long to wait for the answers")
 	cmd.Flags().BoolVar(&act.noWait, "no-wait", false, "publish, print the event's id and do not wait")
+	cmd.Flags().IntVar(&act.minServers, "min-servers", 0, "wait for the answers of at least so many servers, those included that start meanwhile")
+	act.batch.add(cmd)
+	byHandAlone(cmd, "min-servers")
 	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
+	cmd.MarkFlagsMutuallyExclusive("batch", "no-wait")
+	cmd.MarkFlagsMutuallyExclusive("min-servers", "no-wait")
+	cmd.MarkFlagsMutuallyExclusive("min-servers", "batch")
 	return act
 }
 
@@ -42,6 +50,10 @@ func (act *acting) check(e event.Event) error {
 	case workers && e.Name == "worker" && e.Action != "thread_dump" && !namesServers(e.Target) && !act.allServers:
 		return usageError("--worker-id %s alone means that worker of every server: add --server, --server-id, --host, --pid or --label, "+
 			"or --all-servers if you mean it", strings.Join(numbers(e.Target.WorkerIDs), ","))
+	case act.minServers < 0:
+		return usageError("--min-servers %d: a number of servers", act.minServers)
+	case isSticky(e) && act.batch.size != "":
+		return usageError("--batch is of no use to a sticky pause, which is for servers that start later, too")
 	case isSticky(e) && act.limit != "":
 		return usageError("--limit is of no use to a sticky pause, which is for servers that start later, too")
 	}
@@ -54,7 +66,10 @@ func (a *app) act(ctx context.Context, act *acting, subscriber, action string, p
 	if err != nil {
 		return err
 	}
-	if _, err := act.count(1); err != nil {
+	if _, err := count("limit", act.limit, 1); err != nil {
+		return err
+	}
+	if err := act.batch.check(); err != nil {
 		return err
 	}
 	if act.wait <= 0 {
@@ -97,8 +112,10 @@ func (a *app) actOn(ctx context.Context, s *store, act *acting, e event.Event) e
 		return a.nothingMatched(ctx, s, e)
 	case act.noWait:
 		err = a.publish(ctx, bus, e, len(members))
+	case act.batch.size != "":
+		err = a.rollOut(ctx, bus, act, e, members)
 	default:
-		err = a.call(ctx, bus, e, act.wait)
+		err = a.call(ctx, bus, act, e)
 	}
 	if held != "" && ctx.Err() == nil {
 		a.say("%s\n", held)

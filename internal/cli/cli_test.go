@@ -100,12 +100,12 @@ func TestParameters(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	for limit, want := range map[string]int{"": 10, "3": 3, "30": 10, "25%": 3, "1%": 1, "100%": 10} {
-		n, err := (&targetFlags{limit: limit}).count(10)
+		n, err := count("limit", limit, 10)
 		require.NoError(t, err)
 		require.Equal(t, want, n, limit)
 	}
 	for _, bad := range []string{"0", "-1", "x", "101%", "%"} {
-		_, err := (&targetFlags{limit: bad}).count(10)
+		_, err := count("limit", bad, 10)
 		require.Error(t, err, bad)
 	}
 }
@@ -166,7 +166,7 @@ func TestOutputShapes(t *testing.T) {
 
 	var text, errs bytes.Buffer
 	a = &app{Process: Process{Stdout: &text, Stderr: &errs}, output: "text"}
-	require.NoError(t, a.printReply(e, reply))
+	a.printReply(e, reply)
 	require.NoError(t, a.printSummary(e, sum, nil))
 	golden(t, "call.txt", text.String()+errs.String())
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,8 +46,9 @@ type follower struct {
 	subscriber, action string
 	replies, follow    bool
 
-	mu    sync.Mutex
-	shown map[bson.ObjectID]bool // events whose replies are wanted, when there is a filter
+	mu     sync.Mutex
+	whole  event.Assembler
+	recent recent // when there is a filter
 }
 
 // run reads until ctx ends, or what is there when not following.
@@ -68,7 +70,6 @@ func (f *follower) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.shown = map[bson.ObjectID]bool{}
 	if !f.follow { // the events first: they say which replies are wanted
 		f.read(ctx, events, from, f.event)
 		if f.replies {
@@ -107,19 +108,31 @@ func (f *follower) event(raw bson.Raw) error {
 	if err != nil {
 		return err
 	}
-	if (f.subscriber != "" && f.subscriber != e.Name) || (f.action != "" && f.action != e.Action) {
-		return nil
-	}
+	wanted := (f.subscriber == "" || f.subscriber == e.Name) && (f.action == "" || f.action == e.Action)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var early []event.Reply
 	if f.filtered() {
-		f.shown[e.ID] = true
+		seen := f.recent.of(e.ID)
+		early, seen.early = seen.early, nil
+		seen.known, seen.wanted = true, wanted
 	}
-	return f.printEvent(e)
+	if !wanted {
+		return nil
+	}
+	if err := f.printEvent(e); err != nil {
+		return err
+	}
+	for _, r := range early {
+		if err := f.printReply(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *follower) printEvent(e event.Event) error {
-	at := time.Unix(int64(e.Time.T), 0).UTC()
+	at := timeOf(e.Time)
 	parameters := toJSON(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: e.Parameters})
 	if f.app.output != "text" {
 		out := eventOutput{
@@ -141,16 +154,30 @@ func (f *follower) printEvent(e event.Event) error {
 }
 
 func (f *follower) reply(raw bson.Raw) error {
-	r, err := event.DecodeReply(raw)
+	r, err := event.DecodeReply(slices.Clone(raw))
 	if err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.filtered() && !f.shown[r.EventID] {
+	r, whole := f.whole.Add(r)
+	if !whole {
 		return nil
 	}
-	at := time.Unix(int64(r.Time.T), 0).UTC()
+	if f.filtered() {
+		switch seen := f.recent.of(r.EventID); {
+		case !seen.known:
+			seen.early = append(seen.early, r)
+			return nil
+		case !seen.wanted:
+			return nil
+		}
+	}
+	return f.printReply(r)
+}
+
+func (f *follower) printReply(r event.Reply) error {
+	at := timeOf(r.Time)
 	if f.app.output != "text" {
 		return f.printLine(answerOutput{Type: "reply", At: at, EventID: r.EventID.Hex(), replyOutput: toReplyOutput(r)})
 	}

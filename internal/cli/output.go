@@ -28,11 +28,17 @@ type callOutput struct {
 	Refused    int           `json:"refused"`
 	Missing    int           `json:"missing"`
 	Deaf       int           `json:"deaf"`
-	Extra      int           `json:"extra"` // answered without being expected
+	Extra      int           `json:"extra"`                 // answered without being expected
+	Minimum    int           `json:"min_servers,omitempty"` // of --min-servers
+	Short      int           `json:"short,omitempty"`       // how many answers there are fewer
 	DurationMS float64       `json:"duration_ms"`
 	Replies    []replyOutput `json:"replies"`
 	// MissingServers are the names of those that should have answered.
 	MissingServers []string `json:"missing_servers"`
+	// Batches and UntouchedServers are of --batch: how many were tried, and the names
+	// of those that were not reached because too many before them had failed.
+	Batches          int      `json:"batches,omitempty"`
+	UntouchedServers []string `json:"untouched_servers,omitempty"`
 }
 
 type replyOutput struct {

@@ -100,16 +100,16 @@ func namesServers(t event.Target) bool {
 	return !t.IsZero()
 }
 
-// count returns how many of n servers the limit allows; a percentage is rounded
-// up, so that some server is always tried.
-func (t *targetFlags) count(n int) (int, error) {
-	if t.limit == "" {
+// count reads a number of servers, or a percentage of n, which is rounded up, so
+// that some server is always tried. Nothing given means all.
+func count(flag, text string, n int) (int, error) {
+	if text == "" {
 		return n, nil
 	}
-	text, percent := strings.CutSuffix(t.limit, "%")
-	limit, err := strconv.Atoi(text)
+	number, percent := strings.CutSuffix(text, "%")
+	limit, err := strconv.Atoi(number)
 	if err != nil || limit < 1 || (percent && limit > 100) {
-		return 0, usageError("--limit %q: write it as a number of servers such as 3, or as a percentage such as 25%%", t.limit)
+		return 0, usageError("--%s %q: write it as a number of servers such as 3, or as a percentage such as 25%%", flag, text)
 	}
 	if percent {
 		limit = (n*limit + 99) / 100
@@ -119,15 +119,20 @@ func (t *targetFlags) count(n int) (int, error) {
 
 // narrow applies the limit: the event is then for those servers alone.
 func (t *targetFlags) narrow(e *event.Event, members []event.Member) ([]event.Member, error) {
-	n, err := t.count(len(members))
+	n, err := count("limit", t.limit, len(members))
 	if err != nil || n == len(members) {
 		return members, err
 	}
-	e.Target.ServerIDs = nil
-	for _, m := range members[:n] {
-		e.Target.ServerIDs = append(e.Target.ServerIDs, m.ServerID)
-	}
+	e.Target.ServerIDs = idsOf(members[:n])
 	return members[:n], nil
+}
+
+func idsOf(members []event.Member) []bson.ObjectID {
+	var ids []bson.ObjectID
+	for _, m := range members {
+		ids = append(ids, m.ServerID)
+	}
+	return ids
 }
 
 // describe says in words who is meant.
