@@ -152,3 +152,28 @@ func TestQuietKeepsBeating(t *testing.T) {
 	require.Zero(t, a.end(syscall.SIGTERM))
 	require.Equal(t, 1, strings.Count(a.stderr.String(), "server quiet"))
 }
+
+// TestHungWorker is a worker whose work ignores its end: seen, cut off, replaced.
+func TestHungWorker(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	a := e.server("a", "--workers", "1", "--demo-hang", "1", "--stuck-after", "100ms", "--shutdown-timeout", "100ms")
+	e.await("the hung worker to be flagged", func() bool {
+		r := e.run("servers", "--show-workers")
+		return strings.Contains(r.stdout, "STUCK")
+	})
+	r := e.run("thread-dump", "--server", "a", "--worker-id", "1")
+	require.Zero(t, r.code, r.stderr)
+	require.Contains(t, r.stdout, "demo.hang")
+
+	r = e.run("kill", "--server", "a", "--worker-id", "1", "--wait-timeout", "100ms")
+	require.Zero(t, r.code, r.stderr)
+	require.Contains(t, r.stdout, "worker 1 abandoned\n")
+	require.Contains(t, r.stdout, "demo.hang", "the report has its stack")
+	require.Equal(t, 2, strings.Count(a.stderr.String(), "demo.hang\n"), "of the dump, and of the kill")
+	e.await("another one in its place", func() bool {
+		w := e.servers()["a"].Workers
+		return len(w) == 2 && w[0].ID == 1 && w[0].State == "abandoned" && w[1].ID == 2 && w[1].State == "busy"
+	})
+	require.Equal(t, 5, func() int { e.run("kill", "--server", "a", "--wait-timeout", "100ms"); <-a.exited; return a.code }())
+}

@@ -135,8 +135,17 @@ func (c *control) StopWorker(ctx context.Context, id int) (subscribers.WorkerOut
 
 func (c *control) KillWorker(ctx context.Context, id int, wait time.Duration) (subscribers.WorkerOutcome, error) {
 	status, err := c.pool.KillWorker(ctx, id, wait)
-	c.log(ctx).Int("worker_id", id).Str("state", string(status.State)).Err(err).Msg("worker killed")
-	return subscribers.WorkerOutcome{ID: id, State: string(status.State)}, err
+	outcome := subscribers.WorkerOutcome{ID: id, State: string(status.State)}
+	c.log(ctx).Int("worker_id", id).Str("state", outcome.State).Err(err).Msg("worker killed")
+	if status.State != worker.Abandoned {
+		return outcome, err
+	}
+	stacks, _ := c.pool.Stacks(id) // none when it has ended after all
+	for _, stack := range stacks {
+		logStack(zerolog.Ctx(ctx), stack)
+		outcome.Stack = stack.Text
+	}
+	return outcome, err
 }
 
 // WorkerDump logs one line for each worker, and returns the same.

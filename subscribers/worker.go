@@ -32,6 +32,8 @@ type WorkerOutcome struct {
 	ID    int    `bson:"id" json:"id"`
 	State string `bson:"state" json:"state"` // stopped or abandoned
 	Error string `bson:"error,omitempty" json:"error,omitempty"`
+	// Stack is what the abandoned work is doing.
+	Stack string `bson:"stack,omitempty" json:"stack,omitempty"`
 }
 
 // WorkerOutcomes is the result of worker stop and worker kill.

@@ -154,6 +154,12 @@ func (a *app) printReply(e event.Event, r event.Reply) {
 		took = short(time.Duration(r.DurationMS * float64(time.Millisecond)))
 	}
 	a.printf("%-24s %-8s %s  %s\n", r.Server, r.Kind, took, says(r))
+	var outcomes subscribers.WorkerOutcomes
+	if r.Result(&outcomes) == nil {
+		for _, w := range outcomes.Workers {
+			a.printf("%s", w.Stack)
+		}
+	}
 }
 
 func timeOf(ts bson.Timestamp) time.Time { return time.Unix(int64(ts.T), 0).UTC() }

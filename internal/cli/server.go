@@ -23,6 +23,7 @@ type fleetFlags struct {
 	heartbeat       time.Duration
 	shutdownTimeout time.Duration
 	stuckAfter      time.Duration
+	hangEvery       int
 	source          worker.Source // nil for the demo work
 }
 
@@ -33,6 +34,7 @@ func addFleetFlags(cmd *cobra.Command) *fleetFlags {
 	cmd.Flags().DurationVar(&f.shutdownTimeout, "shutdown-timeout", server.DefaultShutdownTimeout,
 		"how long current work may go on after a stop before it is cancelled, 0 = without limit")
 	cmd.Flags().DurationVar(&f.stuckAfter, "stuck-after", 0, "flag a worker that is busy for longer than this, 0 = never")
+	cmd.Flags().IntVar(&f.hangEvery, "demo-hang", 0, "let every so many-th unit of the demo work hang, to try thread-dump and kill, 0 = none")
 	return f
 }
 
@@ -44,6 +46,8 @@ func (f *fleetFlags) validate() error {
 		return usageError("--heartbeat %s: a positive duration such as 15s", f.heartbeat)
 	case f.shutdownTimeout < 0:
 		return usageError("--shutdown-timeout %s: 0 or more", f.shutdownTimeout)
+	case f.hangEvery < 0, f.hangEvery > 0 && f.source != nil:
+		return usageError("--demo-hang %d: a positive number, and for the demo work alone", f.hangEvery)
 	case f.stuckAfter < 0:
 		return usageError("--stuck-after %s: 0 or more", f.stuckAfter)
 	}
@@ -75,12 +79,12 @@ Exit codes: 0 all work has ended, finished or cancelled by --shutdown-timeout;
 	metricsAddr := cmd.Flags().String("metrics-addr", "", "serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9090 (default: nowhere)")
 	labels := cmd.Flags().StringToString("label", nil, "a label as KEY=VALUE (repeatable)")
 	cmd.RunE = func(cmd *cobra.Command, command []string) error {
-		if err := fleet.validate(); err != nil {
-			return err
-		}
 		id := event.Identity{ServerID: bson.NewObjectID(), Name: *name, Labels: *labels}
 		var err error
 		if fleet.source, err = child.source(command, id.ServerID); err != nil {
+			return err
+		}
+		if err := fleet.validate(); err != nil {
 			return err
 		}
 		asked := a.operator()
@@ -120,7 +124,7 @@ func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.
 	}
 	source := f.source
 	if source == nil {
-		source = demo.Source(demo.Config{Seed: rand.Uint64()})
+		source = demo.Source(demo.Config{Seed: rand.Uint64(), HangEvery: f.hangEvery})
 	}
 	return server.Open(ctx, s.db, source, server.Config{
 		Bus:     event.Config{Identity: id, Log: s.log},

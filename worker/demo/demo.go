@@ -29,6 +29,11 @@ type Config struct {
 	// Default 0: none.
 	FailEvery int
 
+	// HangEvery lets every so many-th unit hang, as a lost lock does: it never ends,
+	// also when its context does. For trying out thread dumps and kill. Default 0:
+	// none.
+	HangEvery int
+
 	// Kinds are the kinds of work, chosen at random. Default: import, export,
 	// report, cleanup and notify.
 	Kinds []string
@@ -47,11 +52,12 @@ func Source(cfg Config) worker.Source {
 	if len(cfg.Kinds) == 0 {
 		cfg.Kinds = []string{"import", "export", "report", "cleanup", "notify"}
 	}
-	return &source{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0))}
+	return &source{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0)), never: make(chan struct{})}
 }
 
 type source struct {
-	cfg Config
+	cfg   Config
+	never chan struct{} // is closed by tests alone
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -89,12 +95,23 @@ func (s *source) unit(number int, kind string, takes time.Duration) worker.Work 
 	if s.cfg.FailEvery > 0 && number%s.cfg.FailEvery == 0 {
 		outcome = ErrSimulated
 	}
-	return worker.Work{
+	w := worker.Work{
 		ID:          strconv.Itoa(number),
 		Kind:        kind,
 		Description: fmt.Sprintf("simulated %s %d, %.1f s", kind, number, takes.Seconds()),
 		Run:         func(ctx context.Context) error { return simulate(ctx, takes, outcome) },
 	}
+	if s.cfg.HangEvery > 0 && number%s.cfg.HangEvery == 0 {
+		w.Description = fmt.Sprintf("simulated %s %d, hangs", kind, number)
+		w.Run = func(context.Context) error { return hang(s.never) }
+	}
+	return w
+}
+
+// hang is what a thread dump shows of work that hangs.
+func hang(never <-chan struct{}) error {
+	<-never
+	return nil
 }
 
 // simulate is what a thread dump shows of the work.

@@ -131,3 +131,21 @@ func TestInAPool(t *testing.T) {
 		require.NoError(t, <-done)
 	})
 }
+
+func TestHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		work := Source(Config{HangEvery: 3})
+		for number := 1; number <= 6; number++ {
+			unit, err := work.Take(t.Context(), worker.Filter{})
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ended := false
+			go func() { _ = unit.Run(ctx); ended = true }()
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			require.Equal(t, number%3 != 0, ended)
+			cancel()
+		}
+		close(work.(*source).never)
+	})
+}
