@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -115,10 +116,6 @@ func (c *control) state(note string) subscribers.ServerState {
 	return state
 }
 
-func (c *control) ThreadDump(ctx context.Context) (subscribers.Dump, error) {
-	return c.WorkerDump(ctx, nil)
-}
-
 func (c *control) WorkerIDs() []int {
 	var ids []int
 	for _, w := range c.server().workers() {
@@ -143,26 +140,9 @@ func (c *control) KillWorker(ctx context.Context, id int, wait time.Duration) (s
 	stacks, _ := c.pool.Stacks(id) // none when it has ended after all
 	for _, stack := range stacks {
 		logStack(zerolog.Ctx(ctx), stack)
-		outcome.Stack = stack.Text
+		outcome.Stack = cmp.Or(stack.Raw, stack.Text)
 	}
 	return outcome, err
-}
-
-// WorkerDump logs one line for each worker, and returns the same.
-func (c *control) WorkerDump(ctx context.Context, ids []int) (subscribers.Dump, error) {
-	dump := subscribers.Dump{Workers: []subscribers.WorkerStack{}}
-	if c.pool == nil {
-		return dump, event.Refuse("this server has no workers")
-	}
-	stacks, err := c.pool.Stacks(ids...) // an error says which worker has left; the others' stacks are there
-	for _, stack := range stacks {
-		w := stack.Worker
-		logStack(zerolog.Ctx(ctx), stack)
-		dump.Workers = append(dump.Workers, subscribers.WorkerStack{
-			ID: w.ID, State: string(w.State), Kind: w.Kind, WorkID: w.WorkID, Stack: stack.Text,
-		})
-	}
-	return dump, err
 }
 
 // log begins a line that operators want to see.

@@ -29,11 +29,6 @@ type LevelChange struct {
 	Previous string `bson:"previous" json:"previous"`
 }
 
-// DumpCount is the result of logger thread_dump.
-type DumpCount struct {
-	Goroutines int `bson:"goroutines" json:"goroutines"`
-}
-
 // Logger is the subscriber "logger". A process that is no server, such as a web
 // application, may have it alone.
 type Logger struct{ Control LoggerControl }
@@ -46,7 +41,7 @@ func (l *Logger) Actions() []event.Action {
 	return []event.Action{
 		event.OnResult("set", l.set, event.Doc("set the log level")),
 		event.OnResult("thread_dump", l.threadDump, event.ExpiresAfter(DefaultExpiry),
-			event.Doc("write the stacks of all goroutines to the log")),
+			event.Doc("write the stacks of all goroutines to the log, and answer with them")),
 	}
 }
 
@@ -58,7 +53,9 @@ func (l *Logger) set(_ context.Context, p LevelParameters) (LevelChange, error) 
 	return LevelChange{Level: l.Control.Level(), Previous: previous}, nil
 }
 
-func (l *Logger) threadDump(ctx context.Context, _ event.None) (DumpCount, error) {
-	n, err := l.Control.ThreadDump(ctx)
-	return DumpCount{Goroutines: n}, err
+func (l *Logger) threadDump(ctx context.Context, _ event.None) (ProcessStacks, error) {
+	if _, err := l.Control.ThreadDump(ctx); err != nil {
+		return ProcessStacks{}, err
+	}
+	return TakeStacks(), nil
 }

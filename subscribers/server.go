@@ -32,8 +32,9 @@ type ServerControl interface {
 	Kill(ctx context.Context, wait time.Duration) (ServerState, error)
 	// Resize changes how many workers there are.
 	Resize(ctx context.Context, maxWorkers int) (ServerState, error)
-	// ThreadDump returns the stacks of all workers, and logs them.
-	ThreadDump(ctx context.Context) (Dump, error)
+	// ThreadDump returns the stacks of all workers, or of the whole process, and
+	// logs them.
+	ThreadDump(ctx context.Context, process bool) (Dump, error)
 }
 
 // ServerState is the result of the actions that change a server's state.
@@ -47,21 +48,6 @@ type ServerState struct {
 	Note string `bson:"note,omitempty" json:"note,omitempty"`
 	// Abandoned are the numbers of the workers that did not end.
 	Abandoned []int `bson:"abandoned,omitempty" json:"abandoned,omitempty"`
-}
-
-// Dump is the result of thread_dump.
-type Dump struct {
-	Workers []WorkerStack `bson:"workers" json:"workers"`
-}
-
-// WorkerStack is what one worker is doing.
-type WorkerStack struct {
-	ID     int    `bson:"id" json:"id"`
-	State  string `bson:"state" json:"state"`
-	Kind   string `bson:"kind,omitempty" json:"kind,omitempty"`
-	WorkID string `bson:"work_id,omitempty" json:"work_id,omitempty"`
-	// Stack has all goroutines that the worker and its work have started.
-	Stack string `bson:"stack" json:"stack"`
 }
 
 // PauseParameters are those of server pause.
@@ -113,7 +99,7 @@ func (s *Server) Actions() []event.Action {
 		event.OnResult("stop", s.stop, event.Concurrent(), event.Doc("finish current work and exit")),
 		event.OnResult("kill", s.kill, event.Concurrent(), event.ExpiresAfter(DefaultExpiry), event.Doc("cancel current work and exit")),
 		event.OnResult("thread_dump", s.threadDump, event.Concurrent(), event.ExpiresAfter(DefaultExpiry),
-			event.Doc("write the stack of each worker to the log, and answer with it")),
+			event.Doc("write the stack of each worker, or those of the whole process, to the log, and answer with them")),
 	}
 }
 
@@ -148,6 +134,6 @@ func (s *Server) kill(ctx context.Context, p KillParameters) (ServerState, error
 	return s.Control.Kill(ctx, time.Duration(p.WaitTimeout))
 }
 
-func (s *Server) threadDump(ctx context.Context, _ event.None) (Dump, error) {
-	return s.Control.ThreadDump(ctx)
+func (s *Server) threadDump(ctx context.Context, p DumpParameters) (Dump, error) {
+	return s.Control.ThreadDump(ctx, p.Process)
 }

@@ -46,8 +46,8 @@ func (c *control) Kill(_ context.Context, wait time.Duration) (subscribers.Serve
 	return c.note("kill %s", wait)
 }
 
-func (c *control) ThreadDump(context.Context) (subscribers.Dump, error) {
-	_, err := c.note("dump")
+func (c *control) ThreadDump(_ context.Context, process bool) (subscribers.Dump, error) {
+	_, err := c.note("dump %t", process)
 	return subscribers.Dump{}, err
 }
 
@@ -119,7 +119,7 @@ func TestActionsReachTheControl(t *testing.T) {
 		{event.New("server", "resume", nil), []string{"resume"}, event.Done},
 		{event.New("server", "quiet", nil), []string{"quiet"}, event.Done},
 		{event.New("server", "refresh", nil), []string{"refresh"}, event.Done},
-		{event.New("server", "thread_dump", nil), []string{"dump"}, event.Done},
+		{event.New("server", "thread_dump", nil), []string{"dump false"}, event.Done},
 		{event.New("server", "stop", nil), []string{"stop"}, event.Done},
 		{event.New("server", "stop", bson.M{"timeout": "90s"}), []string{"stop 1m30s"}, event.Done},
 		{event.New("server", "stop", bson.M{"timeout": 0}), []string{"stop 0s"}, event.Done},

@@ -193,6 +193,7 @@ func (p *Pool) dumping(id int) *steering {
 
 func (s *steering) dump(into *Stack) error {
 	text, err := s.callDump()
+	into.Raw = ""
 	head := fmt.Sprintf("worker %d, %s:", into.Worker.ID, occupation(into.Worker))
 	_, panicked := errors.AsType[*PanicError](err)
 	switch {

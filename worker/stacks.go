@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/google/pprof/profile"
+
+	"github.com/fleetcast/fleetcast/internal/stacks"
 )
 
 // The profiler labels of every worker's goroutine and of all goroutines that its
@@ -27,6 +29,12 @@ type Stack struct {
 	// on nothing but where the goroutines are: two texts can be compared. Of
 	// work that has Hooks.Dump it shows that dump instead, or why there is none.
 	Text string
+
+	// Raw is the part of the runtime's own traceback that is the worker's and its
+	// work's: with numbers and waiting times. It is empty unless tracebacks show
+	// labels (GODEBUG has tracebacklabels=1; os.Setenv at the start of a program will
+	// do), and for work that has Hooks.Dump.
+	Raw string
 }
 
 // Stacks returns a thread dump of these workers, or of all when no number is
@@ -34,12 +42,12 @@ type Stack struct {
 // none of another's. For numbers that are unknown it returns [ErrNoWorker], and
 // for work whose Hooks.Dump failed its error, together with the stacks of all.
 //
-// It stops the process for the moment of one goroutine profile, however many
-// workers are asked for, and waits at most 5 s for the dumps of hooks.
+// It stops the process for the moments of one goroutine profile and one traceback,
+// however many workers are asked for, and waits at most 5 s for the dumps of hooks.
 func (p *Pool) Stacks(ids ...int) ([]Stack, error) {
 	chosen, unknown := p.choose(ids)
-	stacks := p.goroutines(chosen)
-	return stacks, errors.Join(unknown, p.dumps(stacks))
+	found := p.goroutines(chosen)
+	return found, errors.Join(unknown, p.dumps(found))
 }
 
 func (p *Pool) choose(ids []int) (chosen []Status, unknown error) {
@@ -60,15 +68,30 @@ func (p *Pool) choose(ids []int) (chosen []Status, unknown error) {
 // goroutines returns the stacks of workers' goroutines.
 func (p *Pool) goroutines(workers []Status) []Stack {
 	samples, err := p.samples()
-	stacks := make([]Stack, 0, len(workers))
+	raw := p.tracebacks()
+	found := make([]Stack, 0, len(workers))
 	for _, w := range workers {
-		text := traceback(w, samples[strconv.Itoa(w.ID)])
+		id := strconv.Itoa(w.ID)
+		text := traceback(w, samples[id])
 		if err != nil {
 			text = "no stack: " + err.Error()
 		}
-		stacks = append(stacks, Stack{Worker: w, Text: text})
+		found = append(found, Stack{Worker: w, Text: text, Raw: raw[id]})
 	}
-	return stacks
+	return found
+}
+
+// tracebacks takes a traceback and returns this pool's part of it, by the label
+// of the worker.
+func (p *Pool) tracebacks() map[string]string {
+	goroutines, _ := stacks.Parse(stacks.Take())
+	byWorker := map[string]string{}
+	for _, g := range goroutines {
+		if worker := g.Labels[LabelWorker]; worker != "" && g.Labels[LabelPool] == p.id {
+			byWorker[worker] += g.Raw + "\n"
+		}
+	}
+	return byWorker
 }
 
 // samples takes a goroutine profile and returns this pool's part of it, by the

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fleetcast/fleetcast/internal/stacks"
 )
 
 // These tests run outside of synctest, on the real runtime and profiler.
@@ -118,6 +120,29 @@ func TestStacksAreOfOneWorkerAlone(t *testing.T) {
 
 	require.Contains(t, stackOf(t, foreign, "three").Text, ": 6 goroutines\n")
 	require.Equal(t, one, stackOf(t, pool, "one").Text, "the text can be compared")
+}
+
+// TestRawStacks are of one worker alone, too, in the runtime's own format.
+func TestRawStacks(t *testing.T) {
+	f, other := newFamily(t), newFamily(t)
+	pool := f.start(t, Config{Workers: 2})
+	other.start(t, Config{Workers: 2})
+	f.work("one", 3, sonOfOne)
+	f.work("two", 2, sonOfTwo)
+	other.work("three", 5, sonOfOne)
+	t.Setenv("GODEBUG", "tracebacklabels=0")
+	require.Empty(t, stackOf(t, pool, "one").Raw)
+
+	t.Setenv("GODEBUG", "tracebacklabels=1")
+	one := stackOf(t, pool, "one").Raw
+	goroutines, rest := stacks.Parse(one)
+	require.Empty(t, strings.TrimSpace(rest))
+	require.Len(t, goroutines, 4)
+	require.Equal(t, 3, strings.Count(one, "worker.sonOfOne("))
+	require.NotContains(t, one, "sonOfTwo")
+	for _, g := range goroutines {
+		require.Positive(t, g.ID)
+	}
 }
 
 func TestStacksByNumber(t *testing.T) {

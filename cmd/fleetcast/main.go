@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/fleetcast/fleetcast/internal/cli"
@@ -15,6 +16,7 @@ func main() { os.Exit(run()) }
 // run turns signals into a context that ends at the first one and a channel
 // that is closed by the second; a third one ends the process the hard way.
 func run() int {
+	showLabels()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	hurry := make(chan struct{})
@@ -31,4 +33,12 @@ func run() int {
 		Name: os.Args[0], Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, Env: os.LookupEnv, Hurry: hurry,
 		Operator: operator,
 	})
+}
+
+// showLabels lets tracebacks show the labels by which thread dumps tell whose a
+// goroutine is; the runtime heeds the variable from now on.
+func showLabels() {
+	if settings := os.Getenv("GODEBUG"); !strings.Contains(settings, "tracebacklabels") {
+		_ = os.Setenv("GODEBUG", strings.TrimPrefix(settings+",tracebacklabels=1", ","))
+	}
 }

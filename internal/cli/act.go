@@ -86,7 +86,7 @@ func (a *app) publish(ctx context.Context, bus *event.Bus, e event.Event, matche
 
 // call publishes, prints the answers as they come, and then the summary.
 func (a *app) call(ctx context.Context, bus *event.Bus, act *acting, e event.Event) error {
-	sum, finals, err := a.await(ctx, bus, act, e)
+	sum, finals, err := a.await(ctx, bus, act, e, func(r event.Reply) { a.printReply(e, r) })
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -100,8 +100,8 @@ func (a *app) call(ctx context.Context, bus *event.Bus, act *acting, e event.Eve
 	return outcome(sum)
 }
 
-// await publishes, and prints the answers as they come.
-func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Event) (event.Summary, []event.Reply, error) {
+// await publishes, and shows the answers as they come.
+func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Event, print func(event.Reply)) (event.Summary, []event.Reply, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.timeout+act.wait,
 		fmt.Errorf("the database did not take the event within --timeout %s", a.timeout))
 	defer cancel()
@@ -110,7 +110,7 @@ func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Ev
 	defer progress.end()
 	show := func(r event.Reply) {
 		progress.reply(r)
-		progress.print(func() { a.printReply(e, r) })
+		progress.print(func() { print(r) })
 	}
 	sum, err := bus.CallFunc(ctx, e, event.Callbacks{
 		OnSubmit: progress.begin,
@@ -145,8 +145,10 @@ func (a *app) printReply(e event.Event, r event.Reply) {
 	if a.output != "text" || r.Kind == event.Ack {
 		return
 	}
-	if dump, ok := dumpOf(e, r); ok {
-		a.printDump(r, dump)
+	if dumps := dumpsOf(e, r); len(dumps) > 0 {
+		for _, d := range dumps {
+			a.printDump(d)
+		}
 		return
 	}
 	took := ""
@@ -157,7 +159,9 @@ func (a *app) printReply(e event.Event, r event.Reply) {
 	var outcomes subscribers.WorkerOutcomes
 	if r.Result(&outcomes) == nil {
 		for _, w := range outcomes.Workers {
-			a.printf("%s", w.Stack)
+			if w.Stack != "" {
+				a.printStack(w.Stack)
+			}
 		}
 	}
 }
@@ -198,18 +202,6 @@ func says(r event.Reply) string {
 		return string(payload)
 	}
 	return ""
-}
-
-func dumpOf(e event.Event, r event.Reply) (subscribers.Dump, bool) {
-	var dump subscribers.Dump
-	ok := e.Action == "thread_dump" && r.Kind == event.Done && r.Result(&dump) == nil && dump.Workers != nil
-	return dump, ok
-}
-
-func (a *app) printDump(r event.Reply, dump subscribers.Dump) {
-	for _, w := range dump.Workers {
-		a.printf("=== %s worker %d: %s %s %s\n%s\n", r.Server, w.ID, w.State, w.Kind, w.WorkID, strings.TrimRight(w.Stack, "\n"))
-	}
 }
 
 func toCallOutput(e event.Event, sum event.Summary, finals []event.Reply) callOutput {

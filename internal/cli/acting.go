@@ -18,6 +18,9 @@ type acting struct {
 	allServers bool
 	minServers int
 	batch      batchFlags
+
+	// call, if set, takes the place of app.call.
+	call func(context.Context, *event.Bus, event.Event) error
 }
 
 func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
@@ -112,6 +115,8 @@ func (a *app) actOn(ctx context.Context, s *store, act *acting, e event.Event) e
 		return a.nothingMatched(ctx, s, e)
 	case act.noWait:
 		err = a.publish(ctx, bus, e, len(members))
+	case act.call != nil:
+		err = act.call(ctx, bus, e)
 	case act.batch.size != "":
 		err = a.rollOut(ctx, bus, act, e, members)
 	default:

@@ -57,6 +57,8 @@ type app struct {
 	noColor   bool
 	timeout   time.Duration
 	strategy  string
+
+	rawDumps bool // thread dumps are shown as they are
 }
 
 // codeError ends the program with a code; without an error, silently: all was

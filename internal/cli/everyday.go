@@ -126,18 +126,6 @@ killed.`,
 	return cmd
 }
 
-func (a *app) threadDumpCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "thread-dump", Args: noArgs,
-		Short: "Print the stacks of workers here, and in their servers' logs",
-	}
-	act := a.addActingFlags(cmd, event.DefaultWait)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.act(cmd.Context(), act, "worker", "thread_dump", nil)
-	}
-	return cmd
-}
-
 func (a *app) logLevelCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "log-level LEVEL", Args: exactArgs("LEVEL"),

@@ -1,0 +1,53 @@
+package subscribers
+
+import "github.com/fleetcast/fleetcast/internal/stacks"
+
+// DumpParameters are those of server thread_dump.
+type DumpParameters struct {
+	// Process asks for all goroutines of the process instead of the workers'.
+	Process bool `bson:"process,omitempty" json:"process,omitempty"`
+}
+
+// Dump is the result of thread_dump of workers and of servers.
+type Dump struct {
+	Workers []WorkerStack `bson:"workers" json:"workers"`
+	// Process is there instead if it was asked for.
+	Process *ProcessStacks `bson:"process,omitempty" json:"process,omitempty"`
+}
+
+// WorkerStack is what one worker is doing.
+type WorkerStack struct {
+	ID     int    `bson:"id" json:"id"`
+	State  string `bson:"state" json:"state"`
+	Kind   string `bson:"kind,omitempty" json:"kind,omitempty"`
+	WorkID string `bson:"work_id,omitempty" json:"work_id,omitempty"`
+	// Stack has all goroutines that the worker and its work have started: the
+	// runtime's own traceback, or, if that cannot tell whose they are, a text for
+	// people. For a child process it is what that has printed.
+	Stack string `bson:"stack" json:"stack"`
+	// Cut is how many goroutines were left out, because the dump became too large.
+	Cut int `bson:"cut,omitempty" json:"cut,omitempty"`
+}
+
+// MaxDump bounds the text of one dump, in bytes; whole goroutines are left out
+// beyond that, and counted.
+const MaxDump = 8 << 20
+
+// ProcessStacks is the result of logger thread_dump: the runtime's own traceback of
+// all goroutines of a process.
+type ProcessStacks struct {
+	Goroutines int    `bson:"goroutines" json:"goroutines"`
+	Stacks     string `bson:"stacks" json:"stacks"`
+	// Cut is how many goroutines were left out, because the dump became too large.
+	Cut int `bson:"cut,omitempty" json:"cut,omitempty"`
+}
+
+// TakeStacks returns the stacks of this process. The world stands still meanwhile:
+// some milliseconds for a thousand goroutines.
+func TakeStacks() ProcessStacks {
+	text := stacks.Take()
+	all, _ := stacks.Parse(text)
+	p := ProcessStacks{Goroutines: len(all)}
+	p.Stacks, p.Cut = stacks.Limit(text, MaxDump)
+	return p
+}
