@@ -101,7 +101,7 @@ func (a *app) call(ctx context.Context, bus *event.Bus, act *acting, e event.Eve
 }
 
 // await publishes, and shows the answers as they come.
-func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Event, print func(event.Reply)) (event.Summary, []event.Reply, error) {
+func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Event, print func(event.Reply), opts ...event.CallOption) (event.Summary, []event.Reply, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.timeout+act.wait,
 		fmt.Errorf("the database did not take the event within --timeout %s", a.timeout))
 	defer cancel()
@@ -121,7 +121,7 @@ func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Ev
 		},
 		OnOutput: show,
 		OnExit:   func(r event.Reply) { finals = append(finals, r); show(r) },
-	}, event.Wait(act.wait), event.AtLeast(act.minServers))
+	}, append(opts, event.Wait(act.wait), event.AtLeast(act.minServers))...)
 	return sum, finals, err
 }
 

@@ -152,7 +152,7 @@ matched; 4 incomplete: somebody who should have answered has not; 130 interrupte
 
 	root.AddCommand(
 		a.devCommand(), a.storeCommand(), a.serverCommand(), a.publishCommand(),
-		a.serversCommand(), a.pingCommand(), a.eventsCommand(), a.repliesCommand(), a.versionCommand(),
+		a.serversCommand(), a.pingCommand(), a.execCommand(), a.eventsCommand(), a.repliesCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.everydayCommands()...)
 	return root

@@ -77,6 +77,7 @@ Exit codes: 0 all work has ended, finished or cancelled by --shutdown-timeout;
 	child := addCommandFlags(cmd)
 	name := cmd.Flags().String("name", "", "the server's unique name (default host:pid)")
 	metricsAddr := cmd.Flags().String("metrics-addr", "", "serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9090 (default: nowhere)")
+	allowed := addExecFlags(cmd)
 	labels := cmd.Flags().StringToString("label", nil, "a label as KEY=VALUE (repeatable)")
 	cmd.RunE = func(cmd *cobra.Command, command []string) error {
 		id := event.Identity{ServerID: bson.NewObjectID(), Name: *name, Labels: *labels}
@@ -96,6 +97,9 @@ Exit codes: 0 all work has ended, finished or cancelled by --shutdown-timeout;
 		defer s.close()
 		srv, err := a.openServer(ctx, s, fleet, id, &a.level)
 		if err != nil {
+			return err
+		}
+		if err := allowed.subscribe(srv.Bus()); err != nil {
 			return err
 		}
 		stopMetrics, err := serveMetrics(ctx, *metricsAddr, srv.Handler())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/fleetcast/fleetcast/internal/procgroup"
 	"github.com/fleetcast/fleetcast/worker"
 )
 
@@ -30,7 +31,7 @@ type child struct {
 	worker int
 	begun  time.Time
 	cmd    *exec.Cmd
-	guard  *guard
+	guard  *procgroup.Guard
 	output *output
 
 	paused   atomic.Bool
@@ -40,25 +41,25 @@ type child struct {
 
 // start starts a copy in the group of a new guard.
 func (s *source) start(worker int) (*child, error) {
-	g, err := newGuard()
+	g, err := procgroup.NewGuard()
 	if err != nil {
 		return nil, err
 	}
 	out, err := newOutput()
 	if err != nil {
-		g.end()
+		g.End()
 		return nil, err
 	}
 	cmd := exec.Command(s.path)
 	cmd.Args = s.Command
 	cmd.Dir, cmd.Env = s.Dir, s.environment(worker)
 	cmd.Stdout, cmd.Stderr = out.stdout.theirs, out.stderr.theirs
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.pid()}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.PID()}
 	err = cmd.Start()
 	out.started()
 	if err != nil {
 		out.close()
-		g.end()
+		g.End()
 		return nil, err
 	}
 	return &child{
@@ -70,10 +71,10 @@ func (s *source) start(worker int) (*child, error) {
 func (c *child) run(ctx context.Context) error {
 	zerolog.Ctx(ctx).Info().Msg("process started")
 	c.output.log(zerolog.Ctx(ctx))
-	defer context.AfterFunc(ctx, c.guard.kill)()
+	defer context.AfterFunc(ctx, c.guard.Kill)()
 	err := c.cmd.Wait()
 	close(c.ended)
-	c.guard.end() // and whatever the program has left in its group
+	c.guard.End() // and whatever the program has left in its group
 	c.output.finish()
 	ran := time.Since(c.begun)
 	c.source.pace.ended(c.worker, ran)
@@ -112,7 +113,7 @@ func (c *child) resume(context.Context) error {
 // stop reaches programs that are halted as well.
 func (c *child) stop(context.Context) error {
 	c.stopping.Store(true)
-	return errors.Join(c.guard.signal(syscall.SIGTERM), c.guard.signal(syscall.SIGCONT))
+	return errors.Join(c.guard.Signal(syscall.SIGTERM), c.guard.Signal(syscall.SIGCONT))
 }
 
 // signal signals the program, and not those that it has started.

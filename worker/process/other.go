@@ -14,8 +14,6 @@ var (
 	errUnsupported     = errors.New("process workers need a Unix system: they are steered by signals")
 )
 
-func supported() error { return errUnsupported }
-
 // child is never made here.
 type child struct{ cmd *exec.Cmd }
 

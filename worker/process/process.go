@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fleetcast/fleetcast/internal/procgroup"
 	"github.com/fleetcast/fleetcast/worker"
 )
 
@@ -55,7 +56,7 @@ type Config struct {
 // error if the command cannot be found or is not executable, or the system
 // cannot run process workers. If a copy cannot be started later, Take fails.
 func Source(cfg Config) (worker.Source, error) {
-	if err := supported(); err != nil {
+	if err := procgroup.Supported(); err != nil {
 		return nil, err
 	}
 	path, err := find(cfg)

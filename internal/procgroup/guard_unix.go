@@ -1,6 +1,8 @@
 //go:build unix
 
-package process
+// Package procgroup runs programs in process groups that do not outlive this
+// process, however it ends.
+package procgroup
 
 import (
 	"errors"
@@ -17,17 +19,19 @@ const shell = "/bin/sh"
 // for the end of this process, and kills its group.
 const guardScript = `trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTOU; echo; read line; kill -KILL 0`
 
-// supported says what is missing to run process workers here.
-func supported() error {
+// Supported says what is missing to run programs here.
+func Supported() error {
 	if _, err := exec.LookPath(shell); err != nil {
-		return fmt.Errorf("process workers need %s, which sees to it that none outlives this process: %w", shell, err)
+		return fmt.Errorf("running a program needs %s, which sees to it that none outlives this process: %w", shell, err)
 	}
 	return nil
 }
 
-// guard is the leader of a copy's process group. As long as it is not reaped no
-// other group can get its number, so that signals never go astray.
-type guard struct {
+// Guard is the leader of a process group, to which programs are added by
+// [syscall.SysProcAttr] with Setpgid and the Guard's PID. As long as it is not
+// reaped no other group can get its number, so that signals never go astray. Its
+// methods are safe for concurrent use.
+type Guard struct {
 	cmd  *exec.Cmd
 	life *os.File // when it is closed, the guard kills the group
 
@@ -35,21 +39,21 @@ type guard struct {
 	reaped bool
 }
 
-// newGuard starts a guard, and returns when it ignores signals.
-func newGuard() (*guard, error) {
+// NewGuard starts a guard, and returns when it ignores signals.
+func NewGuard() (*Guard, error) {
 	g, ready, err := startGuard()
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
 	defer ready.Close()
 	if _, err := ready.Read(make([]byte, 1)); err != nil {
-		g.end()
+		g.End()
 		return nil, fmt.Errorf("guard: %s ended early: %w", shell, err)
 	}
 	return g, nil
 }
 
-func startGuard() (g *guard, ready *os.File, err error) {
+func startGuard() (g *Guard, ready *os.File, err error) {
 	theirs, life, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -70,30 +74,32 @@ func startGuard() (g *guard, ready *os.File, err error) {
 		ready.Close()
 		return nil, nil, err
 	}
-	return &guard{cmd: cmd, life: life}, ready, nil
+	return &Guard{cmd: cmd, life: life}, ready, nil
 }
 
-func (g *guard) pid() int { return g.cmd.Process.Pid }
+// PID is that of the guard, and the number of the group.
+func (g *Guard) PID() int { return g.cmd.Process.Pid }
 
-// signal signals the whole group; it is no error if that has ended.
-func (g *guard) signal(s syscall.Signal) error {
+// Signal signals the whole group; it is no error if that has ended.
+func (g *Guard) Signal(s syscall.Signal) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.reaped {
 		return nil
 	}
-	err := syscall.Kill(-g.pid(), s)
+	err := syscall.Kill(-g.PID(), s)
 	if errors.Is(err, syscall.ESRCH) {
 		return nil
 	}
 	return err
 }
 
-func (g *guard) kill() { _ = g.signal(syscall.SIGKILL) } // nothing is left if it fails
+// Kill kills the whole group.
+func (g *Guard) Kill() { _ = g.Signal(syscall.SIGKILL) } // nothing is left if it fails
 
-// end kills the group and waits for the guard.
-func (g *guard) end() {
-	g.kill()
+// End kills the group and waits for the guard.
+func (g *Guard) End() {
+	g.Kill()
 	g.life.Close()
 	g.mu.Lock()
 	defer g.mu.Unlock()

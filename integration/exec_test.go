@@ -1,0 +1,118 @@
+package integration
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// execFleet is a server that allows all, one that allows some commands, and one
+// that allows none.
+func execFleet(t *testing.T) *env {
+	e := newEnv(t)
+	e.server("open", "--workers", "1", "--allow-exec", "--label", "service=web", "--label", "tag=eu-1")
+	e.server("some", "--workers", "1", "--exec-pattern", "echo *", "--label", "service=db")
+	e.server("none", "--workers", "1", "--label", "service=web")
+	return e
+}
+
+func TestExec(t *testing.T) {
+	t.Parallel()
+	e := execFleet(t)
+	r := e.run("exec", "--", "echo", "hello", "fleet")
+	require.Zero(t, r.code, r.stderr)
+	require.ElementsMatch(t, []string{"open: hello fleet", "some: hello fleet"}, strings.Split(strings.TrimSpace(r.stdout), "\n"))
+	require.Contains(t, r.stderr, "1 server meant, too, but not started with --allow-exec: none")
+	require.Contains(t, r.stderr, "2 servers matched, 2 done")
+
+	// By labels, as -service and -tag of consul exec.
+	r = e.run("exec", "--service", "w*", "--tag", "eu-*", "--", "printenv", "FLEETCAST_SERVER")
+	require.Zero(t, r.code, r.stderr)
+	require.Equal(t, "open: open\n", r.stdout)
+	require.Equal(t, 3, e.run("exec", "--service", "cache", "--", "true").code)
+	require.Equal(t, 3, e.run("exec", "--server", "none", "--", "true").code)
+
+	// A command that fails is no failure of exec, unless that is wanted.
+	command := []string{"--server", "open", "--shell", "--env", "A=b", "--dir", t.TempDir(), "--", "echo $A >&2; pwd; exit 3"}
+	r = e.run(append([]string{"exec"}, command...)...)
+	require.Zero(t, r.code, r.stderr)
+	require.Contains(t, r.stderr, "open: b\n")
+	require.Contains(t, r.stdout, "open: "+os.TempDir())
+	require.Contains(t, r.stderr, "open: exit code 3\n")
+	require.Contains(t, r.stderr, "otherwise on 1 (open: 3)")
+	require.Equal(t, 1, e.run(append([]string{"exec", "--fail-on-exit"}, command...)...).code)
+
+	// What is not allowed is refused, visibly.
+	r = e.run("exec", "--server", "some", "--", "rm", "-rf", "/nothing")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stdout, "refused")
+	require.Contains(t, r.stdout, "these commands only: echo *")
+	require.Equal(t, 1, e.run("exec", "--server", "some", "--shell", "--", "echo x").code)
+
+	// Silence for too long, and a minimum of servers.
+	r = e.run("exec", "--server", "open", "--wait", "200ms", "--", "sleep", "600")
+	require.Zero(t, r.code, r.stderr)
+	require.Contains(t, r.stderr, "open: ended by the server, because it printed nothing for 200ms")
+	r = e.run("exec", "--min-servers", "3", "--run-limit", "1ms", "--server", "open", "--dry-run", "--", "true")
+	require.Zero(t, r.code, r.stderr)
+	require.Equal(t, 2, e.run("exec").code)
+	require.Equal(t, 2, e.run("exec", "--shell", "--", "echo", "x").code)
+}
+
+func TestExecAsJSON(t *testing.T) {
+	t.Parallel()
+	e := execFleet(t)
+	r := e.run("exec", "-o", "json", "--server", "open", "--shell", "--", "echo a; echo b >&2; exit 4")
+	require.Zero(t, r.code, r.stderr)
+	var out struct {
+		summary
+		Exits  map[string]int `json:"exits"`
+		Output []struct {
+			Server, Stdout, Stderr string
+		} `json:"output"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &out), r.stdout)
+	require.Equal(t, []int{1, 1}, []int{out.Matched, out.Done})
+	require.Equal(t, map[string]int{"4": 1}, out.Exits)
+	require.Equal(t, "a\n", out.Output[0].Stdout)
+	require.Equal(t, "b\n", out.Output[0].Stderr)
+	require.JSONEq(t, `{"exit_code": 4, "output_bytes": 4}`, string(out.Replies[0].Payload))
+
+	r = e.run("exec", "-o", "jsonl", "--", "echo", "a")
+	types := map[string]int{}
+	for line := range strings.Lines(r.stdout) {
+		var entry struct{ Type, Kind, Data string }
+		require.NoError(t, json.Unmarshal([]byte(line), &entry), line)
+		types[entry.Type+entry.Kind]++
+	}
+	require.Equal(t, map[string]int{"output": 2, "replyack": 2, "replydone": 2, "summary": 1}, types)
+}
+
+// TestExecEndsWithItsCaller is interrupted, and killed: the commands end.
+func TestExecEndsWithItsCaller(t *testing.T) {
+	t.Parallel()
+	e := execFleet(t)
+	for name, signal := range map[string]syscall.Signal{"interrupted": syscall.SIGINT, "killed": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "pid")
+			caller := e.start("exec", "--server", "open", "--wait", "0", "--shell", "--", "echo $$ >"+file+"; echo begun; sleep 600")
+			e.awaitText("the command to run", caller.stdout, "begun")
+			pid, err := os.ReadFile(file)
+			require.NoError(t, err)
+			code := caller.end(signal)
+			if signal == syscall.SIGINT {
+				require.Equal(t, 130, code)
+			}
+			e.await("the command to end", func() bool {
+				_, err := os.Stat("/proc/" + strings.TrimSpace(string(pid)))
+				return err != nil
+			})
+		})
+	}
+}

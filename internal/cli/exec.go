@@ -1,0 +1,304 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/subscribers"
+)
+
+// execFlags are those of exec.
+type execFlags struct {
+	*acting
+	parameters   subscribers.ExecParameters
+	quiet, limit time.Duration
+	service, tag string
+	failOnExit   bool
+}
+
+func (a *app) execCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "exec [flags] -- CMD ARGS...", Args: cobra.ArbitraryArgs,
+		Short: "Run a command on the servers that allow it",
+		Long: `Run a command on the hosts of the matching servers that were started with
+--allow-exec, and show what it prints as it comes, each line with its server's name.
+The command ends when it has printed nothing for --wait (its whole process group is
+killed), after --run-limit, and when this program ends or is interrupted.
+
+A command that fails is no failure of exec, the summary counts it; --fail-on-exit
+makes it one. There is no shell unless --shell is given.`,
+		Example: `  fleetcast exec -- uptime
+  fleetcast exec --server 'web-*' --shell -- 'df -h / | tail -1'
+  fleetcast exec --service import --wait 60s --min-servers 3 -- ./migrate --check`,
+	}
+	f := &execFlags{acting: &acting{targetFlags: a.addTargetFlags(cmd)}}
+	f.parameters.SetDefaults()
+	flags := cmd.Flags()
+	flags.DurationVar(&f.quiet, "wait", subscribers.DefaultExecWait, "kill a command that has printed nothing for this long, 0 = never")
+	flags.DurationVar(&f.limit, "run-limit", subscribers.DefaultExecLimit, "end a command that takes longer than this, 0 = never")
+	flags.Int64Var(&f.parameters.MaxOutput, "max-output", subscribers.DefaultExecOutput, "bytes of output of each server; the rest is counted")
+	flags.BoolVar(&f.parameters.Shell, "shell", false, "CMD is one text for /bin/sh -c")
+	flags.StringToStringVar(&f.parameters.Env, "env", nil, "a variable of the command's environment as KEY=VALUE (repeatable)")
+	flags.StringVar(&f.parameters.Dir, "dir", "", "where the command runs (default: where the server does)")
+	flags.StringVar(&f.service, "service", "", "only servers whose label service is this, or matches this pattern")
+	flags.StringVar(&f.tag, "tag", "", "only servers whose label tag is this, or matches this pattern")
+	flags.IntVar(&f.minServers, "min-servers", 0, "wait for the answers of at least so many servers, those included that start meanwhile")
+	flags.BoolVar(&f.failOnExit, "fail-on-exit", false, "exit with 1 when the command has failed on some server")
+	byHandAlone(cmd, "shell", "env", "dir", "service", "tag", "min-servers")
+	cmd.RunE = func(cmd *cobra.Command, command []string) error {
+		f.parameters.Command = command
+		return a.exec(cmd.Context(), f)
+	}
+	return cmd
+}
+
+func (f *execFlags) check() error {
+	p := &f.parameters
+	switch {
+	case len(p.Command) == 0:
+		return usageError("exec needs a command: fleetcast exec -- uptime")
+	case p.Shell && len(p.Command) > 1:
+		return usageError("--shell takes one text, but got %q behind it: put it in quotes", p.Command[1])
+	case f.quiet < 0 || f.limit < 0 || p.MaxOutput < 0:
+		return usageError("--wait, --run-limit and --max-output may not be negative")
+	}
+	p.Wait, p.Limit = subscribers.Duration(f.quiet), subscribers.Duration(f.limit)
+	f.acting.wait = f.limit + patienceBeyond
+	if f.limit == 0 {
+		f.acting.wait = 24 * time.Hour
+	}
+	for key, pattern := range map[string]string{"service": f.service, "tag": f.tag} {
+		if pattern != "" {
+			f.labels = append(f.labels, key+"="+pattern)
+		}
+	}
+	return nil
+}
+
+func (a *app) exec(ctx context.Context, f *execFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	f.call = func(ctx context.Context, bus *event.Bus, e event.Event) error { return a.callExec(ctx, bus, f, e) }
+	err := a.act(ctx, f.acting, "exec", "run", f.parameters)
+	if unknown, ok := errors.AsType[*event.UnknownError](err); ok {
+		return &codeError{code: exitNoMatch, err: fmt.Errorf("no living server allows exec (%w): start servers with --allow-exec", unknown)}
+	}
+	return err
+}
+
+// callExec runs the command on the servers and shows its output.
+func (a *app) callExec(ctx context.Context, bus *event.Bus, f *execFlags, e event.Event) error {
+	if err := a.sayWhoDoesNot(ctx, bus, e); err != nil {
+		return err
+	}
+	show := &execOutputs{app: a, event: e, lines: map[string]*bytes.Buffer{}}
+	sum, finals, err := a.await(ctx, bus, f.acting, e, show.reply, event.Lease())
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	exits := exitsOf(finals)
+	out := execOutput{callOutput: toCallOutput(e, sum, finals), Exits: exits.counts, Output: show.collected()}
+	if err := a.printExec(e, sum, out); err != nil {
+		return err
+	}
+	if a.output == "text" && len(finals) > 0 {
+		a.say("%s\n", exits)
+	}
+	if ctx.Err() != nil {
+		a.say("interrupted: the servers end the command\n")
+		return ctx.Err()
+	}
+	if err := outcome(sum); err != nil || !f.failOnExit || len(exits.failed) == 0 {
+		return err
+	}
+	return &codeError{code: exitFailure}
+}
+
+// sayWhoDoesNot names the servers that are meant and do not allow exec: they are
+// not asked.
+func (a *app) sayWhoDoesNot(ctx context.Context, bus *event.Bus, e event.Event) error {
+	asked, err := bus.Match(ctx, e)
+	if err != nil {
+		return err
+	}
+	meant, err := bus.Match(ctx, event.New("server", "refresh", nil, event.To(e.Target)))
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, m := range meant {
+		if !slices.ContainsFunc(asked, func(o event.Member) bool { return o.ServerID == m.ServerID }) {
+			names = append(names, m.Name)
+		}
+	}
+	if len(names) > 0 {
+		a.say("%s meant, too, but not started with --allow-exec: %s\n", plural(len(names), "server"), strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// execOutput is the JSON of exec. What jsonl streams are execChunk and reply.
+type execOutput struct {
+	callOutput
+	Exits  map[string]int     `json:"exits"`  // how many servers by exit code
+	Output []execServerOutput `json:"output"` // not with jsonl, which has had it
+}
+
+type execServerOutput struct {
+	Server string `json:"server"`
+	Stdout string `json:"stdout"`
+	Stderr string `json:"stderr"`
+}
+
+type execChunk struct {
+	Type     string `json:"type"` // "output"
+	EventID  string `json:"event_id"`
+	ServerID string `json:"server_id"`
+	Server   string `json:"server"`
+	Stream   string `json:"stream"`
+	Data     string `json:"data"` // cut anywhere, also within a line
+}
+
+func (a *app) printExec(e event.Event, sum event.Summary, out execOutput) error {
+	switch a.output {
+	case "json":
+		return a.printJSON(out)
+	case "jsonl":
+		out.Replies, out.Output = []replyOutput{}, nil
+		return a.printJSON(struct {
+			Type string `json:"type"`
+			execOutput
+		}{"summary", out})
+	}
+	return a.printOutcome(e, sum, out.callOutput)
+}
+
+// execOutputs shows what the servers print: whole lines, with their names.
+type execOutputs struct {
+	app   *app
+	event event.Event
+	lines map[string]*bytes.Buffer // begun ones, by server and stream; with json all there is
+	names []string                 // of the servers, as they came
+}
+
+func (o *execOutputs) reply(r event.Reply) {
+	var chunk subscribers.ExecOutput
+	switch {
+	case r.Kind == event.Output && r.Result(&chunk) == nil:
+		o.add(r, chunk)
+	case o.app.output == "jsonl":
+		o.app.printReply(o.event, r)
+	case o.app.output == "text" && r.Kind.Final():
+		o.flush(r.Server, "stdout", true)
+		o.flush(r.Server, "stderr", true)
+		o.end(r)
+	}
+}
+
+func (o *execOutputs) add(r event.Reply, chunk subscribers.ExecOutput) {
+	if o.app.output == "jsonl" {
+		_ = o.app.printJSON(execChunk{"output", r.EventID.Hex(), r.ServerID.Hex(), r.Server, chunk.Stream, string(chunk.Data)})
+		return
+	}
+	if !slices.Contains(o.names, r.Server) {
+		o.names = append(o.names, r.Server)
+	}
+	o.buffer(r.Server, chunk.Stream).Write(chunk.Data)
+	if o.app.output == "text" {
+		o.flush(r.Server, chunk.Stream, false)
+	}
+}
+
+func (o *execOutputs) buffer(server, stream string) *bytes.Buffer {
+	key := server + " " + stream
+	if o.lines[key] == nil {
+		o.lines[key] = &bytes.Buffer{}
+	}
+	return o.lines[key]
+}
+
+// flush prints the whole lines; in the end also one that is not.
+func (o *execOutputs) flush(server, stream string, end bool) {
+	to := map[string]io.Writer{"stdout": o.app.Stdout, "stderr": o.app.Stderr}[stream]
+	buffer := o.buffer(server, stream)
+	for {
+		line, rest, found := bytes.Cut(buffer.Bytes(), []byte("\n"))
+		if !found {
+			if end && len(line) > 0 {
+				fprintf(to, "%s: %s\n", server, line)
+				buffer.Reset()
+			}
+			return
+		}
+		fprintf(to, "%s: %s\n", server, line)
+		buffer.Next(buffer.Len() - len(rest))
+	}
+}
+
+// end tells how the command ended where it did not do so well.
+func (o *execOutputs) end(r event.Reply) {
+	var result subscribers.ExecResult
+	if r.Kind != event.Done || r.Result(&result) != nil {
+		o.app.printReply(o.event, r)
+		return
+	}
+	if result.DroppedBytes > 0 {
+		o.app.say("%s: … %d of %d bytes are not shown (--max-output)\n", r.Server, result.DroppedBytes, result.OutputBytes)
+	}
+	switch {
+	case result.Killed != "":
+		o.app.say("%s: ended by the server, because %s\n", r.Server, result.Killed)
+	case result.Signal != "":
+		o.app.say("%s: ended by signal: %s\n", r.Server, result.Signal)
+	case result.ExitCode != 0:
+		o.app.say("%s: exit code %d\n", r.Server, result.ExitCode)
+	}
+}
+
+// collected is all that was printed, for one JSON document.
+func (o *execOutputs) collected() []execServerOutput {
+	all := []execServerOutput{}
+	for _, name := range o.names {
+		all = append(all, execServerOutput{name, o.buffer(name, "stdout").String(), o.buffer(name, "stderr").String()})
+	}
+	return all
+}
+
+// exits are the exit codes of a command.
+type exits struct {
+	counts map[string]int
+	failed []string // the servers where it was not 0
+}
+
+func exitsOf(finals []event.Reply) exits {
+	x := exits{counts: map[string]int{}}
+	for _, r := range finals {
+		var result subscribers.ExecResult
+		if r.Kind != event.Done || r.Result(&result) != nil {
+			continue
+		}
+		x.counts[fmt.Sprint(result.ExitCode)]++
+		if result.ExitCode != 0 {
+			x.failed = append(x.failed, fmt.Sprintf("%s: %d", r.Server, result.ExitCode))
+		}
+	}
+	return x
+}
+
+func (x exits) String() string {
+	if len(x.failed) == 0 {
+		return "the command has succeeded wherever it has run"
+	}
+	return fmt.Sprintf("the command has exited with 0 on %s, otherwise on %d (%s)",
+		plural(x.counts["0"], "server"), len(x.failed), strings.Join(x.failed, ", "))
+}
