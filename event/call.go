@@ -67,7 +67,7 @@ func (b *Bus) Call(ctx context.Context, e Event, opts ...CallOption) iter.Seq2[R
 	}
 	c.event.Reply = true
 	return func(yield func(Reply, error) bool) {
-		if err := c.run(ctx, yield); err != nil {
+		if err := c.recorded(ctx, yield); err != nil {
 			yield(Reply{}, err)
 		}
 	}
@@ -80,6 +80,7 @@ type call struct {
 	wait    time.Duration
 	summary *Summary
 	index   map[bson.ObjectID]int // of each server in summary.Servers
+	act     *Act                  // the event as it was published, nil before
 }
 
 func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
@@ -99,7 +100,7 @@ func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
 	defer stop()
 	start := time.Now()
 	defer func() { c.summary.Duration = time.Since(start) }()
-	if _, err := c.bus.Publish(ctx, c.event); err != nil {
+	if err := c.publish(ctx, members); err != nil {
 		return err
 	}
 	timer := time.NewTimer(c.wait)
