@@ -42,7 +42,7 @@ func (a *auditor) Audit(_ context.Context, act event.Act) error {
 	return nil
 }
 
-func (a *auditor) Conclude(ctx context.Context, act event.Act, how event.Conclusion) error {
+func (a *auditor) Conclude(ctx context.Context, _ event.Act, how event.Conclusion) error {
 	if len(a.acts) == 0 {
 		return errors.New("concluded without a beginning")
 	}

@@ -150,7 +150,7 @@ matched; 4 incomplete: somebody who should have answered has not; 130 interrupte
 
 	root.AddCommand(
 		a.devCommand(), a.storeCommand(), a.serverCommand(), a.publishCommand(),
-		a.serversCommand(), a.eventsCommand(), a.versionCommand(),
+		a.serversCommand(), a.eventsCommand(), a.auditCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.everydayCommands()...)
 	return root
