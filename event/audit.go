@@ -205,7 +205,7 @@ func (c *call) conclusion(ctx context.Context, err error) Conclusion {
 	switch {
 	case how.Summary.Complete():
 		how.Ending = EndedComplete
-	case ctx.Err() != nil || how.Summary.Duration < c.wait && err == nil:
+	case ctx.Err() != nil || how.Summary.Duration < c.wait:
 		how.Ending = EndedLeft
 	}
 	if errors.Is(how.Err, context.Canceled) {

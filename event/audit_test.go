@@ -43,11 +43,11 @@ func (a *auditor) Audit(_ context.Context, act event.Act) error {
 }
 
 func (a *auditor) Conclude(ctx context.Context, _ event.Act, how event.Conclusion) error {
-	if len(a.acts) == 0 {
-		return errors.New("concluded without a beginning")
+	if len(a.acts) == 0 || ctx.Err() != nil {
+		return errors.New("concluded without a beginning, or too late")
 	}
 	a.outcomes = append(a.outcomes, how)
-	return ctx.Err()
+	return nil
 }
 
 func (a *auditor) bus() *event.Bus {

@@ -44,12 +44,10 @@ func (r *Registry) Audit(ctx context.Context, act event.Act) error {
 	if parameters := e.Redacted(); len(parameters) > 0 {
 		note = append(note, bson.E{Key: "parameters", Value: parameters})
 	}
-	// One that is there already does not match, and is left as it is.
-	_, err := r.trail.coll.UpdateOne(ctx,
-		bson.D{{Key: "_id", Value: e.ID}, {Key: "at", Value: bson.D{{Key: "$exists", Value: false}}}},
+	result, err := r.trail.coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}},
 		bson.D{{Key: "$setOnInsert", Value: note}, {Key: "$currentDate", Value: bson.D{{Key: "at", Value: true}}}},
 		options.UpdateOne().SetUpsert(true))
-	if mongo.IsDuplicateKeyError(err) {
+	if err == nil && result.MatchedCount > 0 {
 		err = r.tryAgain(ctx, e.ID)
 	}
 	if err != nil {
@@ -67,7 +65,8 @@ func (r *Registry) tryAgain(ctx context.Context, id bson.ObjectID) error {
 	return err
 }
 
-// Conclude implements event.Auditor. The first conclusion counts.
+// Conclude implements event.Auditor. Of several, when a call is repeated, the last
+// one counts: it knows most.
 func (r *Registry) Conclude(ctx context.Context, act event.Act, how event.Conclusion) error {
 	set := bson.D{{Key: "ended", Value: how.Ending}}
 	if how.Err != nil {
@@ -77,9 +76,7 @@ func (r *Registry) Conclude(ctx context.Context, act event.Act, how event.Conclu
 		set = append(set, bson.E{Key: "duration_ms", Value: milliseconds(how.Summary.Duration)},
 			bson.E{Key: "servers", Value: outcomes(how.Summary.Servers)})
 	}
-	_, err := r.trail.coll.UpdateOne(ctx,
-		bson.D{{Key: "_id", Value: act.Event.ID}, {Key: "ended", Value: bson.D{{Key: "$exists", Value: false}}}},
-		bson.D{{Key: "$set", Value: set}})
+	_, err := r.trail.coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: act.Event.ID}}, bson.D{{Key: "$set", Value: set}})
 	if err != nil {
 		return auditError("complete", err)
 	}

@@ -11,7 +11,7 @@ import (
 // AuditEntry is the record of one act: who asked what of whom, and how it went.
 type AuditEntry struct {
 	ID         bson.ObjectID   `bson:"_id"` // of the event
-	At         time.Time       `bson:"at"`  // by the database's clock
+	At         time.Time       `bson:"at"`  // when it was published, again if repeated, by the database's clock
 	Subscriber string          `bson:"name"`
 	Action     string          `bson:"action"`
 	Parameters bson.Raw        `bson:"parameters,omitempty"` // secret ones are event.Hidden
