@@ -121,26 +121,37 @@ func TestAuditOfAKilledCaller(t *testing.T) {
 	e := newEnv(t)
 	busy := []string{"--workers", "1", "--", "/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"}
 	for name, end := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "left": syscall.SIGINT} {
-		e.server(name, busy...)
+		srv := e.server(name, busy...)
 		caller := e.start("stop", "--server", name, "--work-timeout", "0")
 		e.await("the act on record, and heard", func() bool { return e.servers()[name].Lifecycle == "stopping" })
 		require.Len(t, e.audit("--server", name), 1)
 		caller.end(end)
+
+		e.call(1, "pause", "--server", name)
+		require.NoError(t, srv.cmd.Process.Signal(syscall.SIGSTOP))
+		e.call(4, "pause", "--server", name, "--wait", "200ms")
+		require.NoError(t, srv.cmd.Process.Signal(syscall.SIGCONT))
+		pauses := e.audit("--server", name, "--action", "pause", "--failed")
+		require.Len(t, pauses, 2)
+		require.Equal(t, "refused", pauses[0].Servers[0].Kind)
+		require.Contains(t, pauses[0].Servers[0].Error, "stopping")
+		require.Equal(t, "missing", pauses[1].Servers[0].Kind)
+		require.Equal(t, "incomplete", pauses[1].State)
 	}
-	left := e.audit("--server", "left")[0]
+	left := e.audit("--server", "left", "--action", "stop")[0]
 	require.Equal(t, "left", left.State)
 	require.Equal(t, "missing", left.Servers[0].Kind)
 
-	killed := e.audit("--server", "killed")[0]
+	killed := e.audit("--server", "killed", "--action", "stop")[0]
 	require.Equal(t, "waiting", killed.State, "it may be")
 	require.Equal(t, "unknown", killed.Servers[0].Kind)
 	id, err := bson.ObjectIDFromHex(killed.EventID)
 	require.NoError(t, err)
 	_, err = e.db.Collection("audit").UpdateByID(t.Context(), id, bson.D{{Key: "$set", Value: bson.D{{Key: "at", Value: killed.At.Add(-25 * time.Hour)}}}})
 	require.NoError(t, err)
-	require.Equal(t, "unknown", e.audit("--server", "killed", "--since", "48h")[0].State, "a day is over")
+	require.Equal(t, "unknown", e.audit("--server", "killed", "--action", "stop", "--since", "48h")[0].State, "a day is over")
 	require.Contains(t, e.run("audit", killed.EventID).stdout, "unknown: the caller went away")
-	require.Len(t, e.audit("--since", "0", "--failed"), 2)
+	require.Len(t, e.audit("--since", "0", "--action", "stop", "--failed"), 2)
 }
 
 func TestAuditKnowsWhoIsBehindSudo(t *testing.T) {

@@ -95,7 +95,7 @@ func (e AuditEntry) Count(kind string) int {
 // done by all who were meant.
 func (e AuditEntry) Failed() bool {
 	switch e.State() {
-	case AuditPublishFailed, AuditUnknown:
+	case AuditPublishFailed, AuditUnknown, AuditIncomplete:
 		return true
 	case AuditNotWaited, AuditWaiting:
 		return false
