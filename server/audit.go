@@ -119,12 +119,16 @@ func cut(text string) string {
 	return text[:end] + " …"
 }
 
-// codeUnauthorized is MongoDB's.
-const codeUnauthorized = 13
+// isUnauthorized reports whether the database user lacks a right.
+func isUnauthorized(err error) bool {
+	const codeUnauthorized = 13
+	server, ok := errors.AsType[mongo.ServerError](err)
+	return ok && server.HasErrorCode(codeUnauthorized)
+}
 
 func auditError(what string, err error) error {
 	hint := ""
-	if server, ok := errors.AsType[mongo.ServerError](err); ok && server.HasErrorCode(codeUnauthorized) {
+	if isUnauthorized(err) {
 		hint = "; publishers need the rights to insert and update there"
 	}
 	return fmt.Errorf("%s the record in the collection %s: %w%s", what, AuditCollection, err, hint)

@@ -44,9 +44,15 @@ func (t *trail) ensureOnce(ctx context.Context) {
 	t.once.Do(func() { t.keepAs(ctx) })
 }
 
-// keepAs makes the index as it is configured, and warns if it cannot.
+// keepAs makes the index as it is configured, and warns if it cannot. It tries
+// again: between two processes that change it at once, after a fail-over, and
+// because FerretDB may find an index that has just been dropped.
 func (t *trail) keepAs(ctx context.Context) {
-	if err := t.ensure(ctx); err != nil && ctx.Err() == nil {
+	err := t.ensure(ctx)
+	for delay := 20 * time.Millisecond; err != nil && !isUnauthorized(err) && delay < 200*time.Millisecond && sleep(ctx, delay); delay *= 2 {
+		err = t.ensure(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
 		zerolog.Ctx(ctx).Warn().Err(err).Msg("entries of the collection " + AuditCollection + " may be kept too long")
 	}
 }
