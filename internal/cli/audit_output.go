@@ -88,7 +88,7 @@ func printAuditTable(w io.Writer, entries []server.AuditEntry) error {
 	fprintf(tab, "TIME\tEVENT\tWHO\tWHAT\tTO WHOM\tOUTCOME\n")
 	for _, e := range entries {
 		fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\n", e.At.Local().Format(time.DateTime), e.ID.Hex(),
-			who(e.Publisher), clip(what(e), 60), clip(describe(e.Target), 40), clip(how(e), 80))
+			who(e.Publisher), clip(what(e), 60), clip(toWhom(e), 40), clip(how(e), 80))
 	}
 	return tab.Flush()
 }
@@ -167,10 +167,28 @@ func how(e server.AuditEntry) string {
 		return counts(e) + "; the caller left"
 	}
 	text := counts(e)
+	if e.State() == server.AuditIncomplete && e.Count(server.AuditMissing) == 0 {
+		text += "; the caller wanted more servers"
+	}
 	if e.Error != "" {
 		text += ": " + e.Error
 	}
 	return text
+}
+
+// toWhom says who was meant; servers that were chosen by their ids have names, too.
+func toWhom(e server.AuditEntry) string {
+	t := e.Target
+	if len(t.ServerIDs) == 0 || len(e.Servers) == 0 {
+		return describe(t)
+	}
+	t.ServerIDs, t.Names = nil, nil
+	for _, s := range e.Servers {
+		if !s.Extra {
+			t.Names = append(t.Names, s.Server)
+		}
+	}
+	return describe(t)
 }
 
 func counts(e server.AuditEntry) string {

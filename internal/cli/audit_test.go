@@ -49,6 +49,9 @@ func TestAuditOutput(t *testing.T) {
 		},
 		func(e *server.AuditEntry) { e.Ended, e.Error = event.EndedUnstored, "no space\nleft" },
 		func(e *server.AuditEntry) { e.WaitMS = 0 },
+		func(e *server.AuditEntry) {
+			e.Ended, e.Servers[0].Kind, e.Target.ServerIDs = event.EndedWait, "done", []bson.ObjectID{{7}}
+		},
 		func(e *server.AuditEntry) { e.Age = time.Second },
 		func(e *server.AuditEntry) { e.Age = time.Hour },
 	} {
@@ -72,7 +75,7 @@ func TestAuditOutput(t *testing.T) {
 	for _, e := range entries {
 		states += string(toAuditOutput(e).State) + " "
 	}
-	require.Equal(t, "incomplete complete left incomplete publish_failed not_waited waiting unknown ", states)
+	require.Equal(t, "incomplete complete left incomplete publish_failed not_waited incomplete waiting unknown ", states)
 }
 
 func TestAuditUsage(t *testing.T) {
