@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -44,6 +45,8 @@ type Action struct {
 	doc        string
 	limit      time.Duration
 	concurrent bool
+	audited    bool
+	secret     []string // paths of secret parameters
 	handle     handler
 }
 
@@ -82,7 +85,7 @@ func OnResult[P, R any](name string, do func(context.Context, P) (R, error), opt
 	if do == nil {
 		return Action{name: name} // Subscribe says so
 	}
-	a := Action{name: name, handle: func(ctx context.Context, raw bson.Raw) (any, error) {
+	a := Action{name: name, secret: secretsIn(reflect.TypeFor[P]()), handle: func(ctx context.Context, raw bson.Raw) (any, error) {
 		parameters, err := decodeParameters[P](raw)
 		if err != nil {
 			e, _ := FromContext(ctx)

@@ -31,6 +31,9 @@ type Config struct {
 	Identity Identity
 	// Directory knows who should answer; Call and Match need it.
 	Directory Directory
+	// App is what this program is called in the events that it publishes. Default:
+	// the name of its binary.
+	App string
 	// Positions stores the positions of durable subscriptions. Default: those of
 	// the database given to Open.
 	Positions Positions
@@ -157,47 +160,62 @@ func (b *Bus) Identity() Identity { return b.cfg.Identity }
 // whose id is stored already is not stored again. An action that a subscriber
 // of this process does not have gives an [*UnknownError].
 func (b *Bus) Publish(ctx context.Context, events ...Event) (bson.ObjectID, error) {
-	docs := make([]bson.Raw, 0, len(events))
-	events = slices.Clone(events)
-	for i := range events {
-		events[i].Publisher = thisProcess()
-		doc, err := b.prepare(events[i])
-		if err != nil {
-			return bson.ObjectID{}, err
-		}
-		docs = append(docs, doc)
-	}
 	if len(events) == 0 {
 		return bson.ObjectID{}, errors.New("no event to publish")
 	}
-	if err := b.desire(ctx, events); err != nil {
-		return bson.ObjectID{}, fmt.Errorf("publish: %w", err)
+	acts := make([]Act, len(events))
+	for i, e := range events {
+		acts[i].Event = e
 	}
-	if err := b.events.Append(ctx, docs...); err != nil {
-		return bson.ObjectID{}, fmt.Errorf("publish: %w", err)
+	if err := b.publish(ctx, acts); err != nil {
+		return bson.ObjectID{}, err
 	}
 	return events[len(events)-1].ID, nil
 }
 
+func (b *Bus) publish(ctx context.Context, acts []Act) error {
+	docs := make([]bson.Raw, 0, len(acts))
+	for i := range acts {
+		doc, err := b.prepare(ctx, &acts[i])
+		if err != nil {
+			return err
+		}
+		docs = append(docs, doc)
+	}
+	err := b.recorded(ctx, acts, func() error {
+		if err := b.desire(ctx, acts); err != nil {
+			return err
+		}
+		return b.events.Append(ctx, docs...)
+	})
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return nil
+}
+
 // desire notes the lasting states that the events ask for.
-func (b *Bus) desire(ctx context.Context, events []Event) error {
+func (b *Bus) desire(ctx context.Context, acts []Act) error {
 	recorder, ok := b.cfg.Directory.(Recorder)
 	if !ok {
 		return nil
 	}
-	for _, e := range events {
-		if err := recorder.Desire(ctx, e); err != nil {
+	for _, act := range acts {
+		if err := recorder.Desire(ctx, act.Event); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *Bus) prepare(e Event) (bson.Raw, error) {
-	if err := errors.Join(e.validate(b.cfg.MaxParameters), b.checkLocal(e)); err != nil {
+func (b *Bus) prepare(ctx context.Context, act *Act) (bson.Raw, error) {
+	if err := errors.Join(act.Event.validate(b.cfg.MaxParameters), b.checkLocal(act.Event)); err != nil {
 		return nil, err
 	}
-	return e.encode()
+	if err := b.prepareAct(ctx, act); err != nil {
+		return nil, err
+	}
+	return act.Event.encode()
 }
 
 // checkLocal catches a misspelt action of a subscriber that this process has.

@@ -109,6 +109,7 @@ type call struct {
 	index   map[bson.ObjectID]int // of each server in summary.Servers
 	whole   Assembler
 	start   time.Time
+	act     *Act // the event as it was published, nil before
 }
 
 func (b *Bus) newCall(e Event, opts []CallOption) *call {
@@ -138,12 +139,12 @@ func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
 	}
 	defer stop()
 	c.start = time.Now()
-	if _, err := c.bus.Publish(ctx, c.event); err != nil {
+	if err := c.publish(ctx, members); err != nil {
 		return err
 	}
 	defer c.hold(ctx)()
 	c.submitted(members)
-	return c.collect(ctx, box, yield)
+	return c.recorded(ctx, func() error { return c.collect(ctx, box, yield) })
 }
 
 // collect takes the replies until the call is over.

@@ -27,6 +27,8 @@ func decodePublisher(raw []byte) (p Publisher, ok bool) {
 		switch v := elem.Value(); string(elem.KeyBytes()) {
 		case "user":
 			p.User, valid = v.StringValueOK()
+		case "sudo_user":
+			p.SudoUser, valid = v.StringValueOK()
 		case "host":
 			p.Host, valid = v.StringValueOK()
 		case "app":
@@ -70,6 +72,12 @@ func decodeLabels(v bsoncore.Value, t *Target) bool {
 		t.Labels[elem.Key()] = value
 		return ok
 	})
+}
+
+func appendString(elem bsoncore.Element, to *[]string) bool {
+	value, ok := elem.Value().StringValueOK()
+	*to = append(*to, value)
+	return ok
 }
 
 func intValue(v bsoncore.Value) (int, bool) {

@@ -33,6 +33,7 @@ type Member struct {
 	Workers  []int               // the numbers of its workers
 	Actions  map[string][]string // by subscriber; nil when not known
 	Deaf     bool                // it beats, but does not hear
+	Traits   []Trait             // of its actions, those that have any
 }
 
 // Identity returns what the target of an event is compared with.
@@ -60,6 +61,11 @@ func (b *Bus) Match(ctx context.Context, e Event) ([]Member, error) {
 	if err := known(e, members); err != nil {
 		return nil, err
 	}
+	return meant(e, members)
+}
+
+// meant returns the members that the event is for.
+func meant(e Event, members []Member) ([]Member, error) {
 	var matching []Member
 	for _, m := range members {
 		if m.Actions != nil && m.Actions[e.Name] == nil {

@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 // DefaultMaxParameters is the largest size of an event's encoded parameters,
@@ -42,6 +44,12 @@ type Event struct {
 	ExpiresAt time.Time
 	// Reply asks the servers for answers; set by [Bus.Call].
 	Reply bool
+	// Secret are the paths of the parameters that readers do not show; see the
+	// function of this name. New fills it in for tagged structs.
+	Secret []string
+	// Audited asks the publishing bus to record the event, see [Auditor]; it is not
+	// stored. Those for the built-in subscribers are recorded in any case.
+	Audited bool
 	// Lease is how long the servers go on with it without a word of the caller;
 	// set by [Bus.Call] with [Lease]. Zero means for as long as it takes.
 	Lease time.Duration
@@ -51,10 +59,12 @@ type Event struct {
 
 // Publisher says who published an event.
 type Publisher struct {
-	User string `bson:"user,omitempty" json:"user,omitempty"`
-	Host string `bson:"host,omitempty" json:"host,omitempty"`
-	PID  int    `bson:"pid,omitempty" json:"pid,omitempty"`
-	App  string `bson:"app,omitempty" json:"app,omitempty"`
+	User string `bson:"user,omitempty" json:"user,omitempty"` // uid:N for one without a name
+	// SudoUser is who became User by sudo or doas.
+	SudoUser string `bson:"sudo_user,omitempty" json:"sudo_user,omitempty"`
+	Host     string `bson:"host,omitempty" json:"host,omitempty"`
+	PID      int    `bson:"pid,omitempty" json:"pid,omitempty"`
+	App      string `bson:"app,omitempty" json:"app,omitempty"` // see Config.App
 }
 
 // Option changes an event that [New] makes.
@@ -74,6 +84,7 @@ func Expires(at time.Time) Option { return func(e *Event) { e.ExpiresAt = at } }
 func New(subscriber, action string, parameters any, opts ...Option) Event {
 	e := Event{ID: bson.NewObjectID(), Name: subscriber, Action: action}
 	e.Parameters, e.err = encodeParameters(parameters)
+	e.Secret = secretsIn(reflect.TypeOf(parameters))
 	for _, opt := range opts {
 		opt(&e)
 	}
@@ -109,6 +120,7 @@ type document struct {
 	Publisher  Publisher      `bson:"publisher"`
 	ExpiresAt  time.Time      `bson:"expires_at,omitempty"`
 	Reply      bool           `bson:"reply,omitempty"`
+	Secret     []string       `bson:"secret,omitempty"`
 	LeaseMS    int64          `bson:"lease_ms,omitempty"`
 }
 
@@ -116,7 +128,7 @@ type document struct {
 func (e Event) encode() (bson.Raw, error) {
 	doc := document{
 		ID: e.ID, Name: e.Name, Action: e.Action, Parameters: e.Parameters,
-		Publisher: e.Publisher, ExpiresAt: e.ExpiresAt, Reply: e.Reply, LeaseMS: e.Lease.Milliseconds(),
+		Publisher: e.Publisher, ExpiresAt: e.ExpiresAt, Reply: e.Reply, Secret: e.Secret, LeaseMS: e.Lease.Milliseconds(),
 	}
 	if !e.Target.IsZero() {
 		doc.Target = &e.Target
@@ -159,6 +171,9 @@ func (h *header) event() (Event, error) {
 			return Event{}, &MalformedError{Kind: "publisher", Detail: "a value of a wrong type"}
 		}
 	}
+	if h.secret != nil && !eachElement(h.secret, func(elem bsoncore.Element) bool { return appendString(elem, &e.Secret) }) {
+		return Event{}, &MalformedError{Kind: "secret", Detail: "a value of a wrong type"}
+	}
 	return e, nil
 }
 
@@ -199,6 +214,17 @@ var thisProcess = sync.OnceValue(func() Publisher {
 	p.Host, _ = os.Hostname()
 	if u, err := user.Current(); err == nil {
 		p.User = u.Username
+	} else if uid := os.Getuid(); uid >= 0 { // a container knows no names
+		p.User = fmt.Sprintf("uid:%d", uid)
+	}
+	if by := cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("DOAS_USER")); by != p.User {
+		p.SudoUser = by
 	}
 	return p
 })
+
+func (b *Bus) publisher() Publisher {
+	p := thisProcess()
+	p.App = cmp.Or(b.cfg.App, p.App)
+	return p
+}

@@ -17,6 +17,7 @@ type header struct {
 	target    []byte // encoded Target, nil for everybody
 	params    []byte // encoded parameters, nil for none
 	publisher []byte // encoded Publisher, nil when not given
+	secret    []byte // encoded array of paths, nil for none
 	expires   time.Time
 	reply     bool
 	lease     time.Duration
@@ -62,6 +63,8 @@ func (h *header) set(elem bsoncore.Element) (ok bool) {
 		h.target, ok = v.Data, v.Type == bsoncore.TypeEmbeddedDocument
 	case "publisher":
 		h.publisher, ok = v.Data, v.Type == bsoncore.TypeEmbeddedDocument
+	case "secret":
+		h.secret, ok = v.Data, v.Type == bsoncore.TypeArray
 	case "expires_at":
 		h.expires, ok = v.TimeOK()
 		h.expires = h.expires.UTC()

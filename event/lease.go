@@ -81,7 +81,7 @@ func (c *call) unanswered() bool {
 // tell publishes what only Buses understand.
 func (c *call) tell(ctx context.Context, action string) error {
 	e := New(callSubscriber, action, interest{c.event.ID}, To(c.event.Target))
-	e.Publisher = thisProcess()
+	e.Publisher = c.bus.publisher()
 	doc, err := e.encode()
 	if err != nil {
 		return err

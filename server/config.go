@@ -33,6 +33,10 @@ type Config struct {
 	// ShutdownTimeout is how long current work may go on after a stop before it
 	// is cancelled. Default 30 s; negative means without limit.
 	ShutdownTimeout time.Duration
+	// AuditKeep is how long the record of acts is kept, for the whole fleet: the
+	// server that started last decides. Default: as it is; DefaultAuditKeep when
+	// there is none yet. At least a minute.
+	AuditKeep time.Duration
 	// Logger is what the logger subscriber acts on; nil means that there is none.
 	Logger subscribers.LoggerControl
 }

@@ -30,6 +30,7 @@ type Entry struct {
 	Paused    bool                `bson:"paused"`
 	Consumer  bool                `bson:"consumer"` // it runs workers, or has hooks; else it only publishes and listens
 	Actions   map[string][]string `bson:"actions"`  // what it can do, by subscriber
+	Traits    []event.Trait       `bson:"traits"`   // of these actions, those that have any
 	Desired   Desired             `bson:"desired"`  // written by publishers; by the server when it has applied another
 	Heartbeat Heartbeat           `bson:"heartbeat"`
 
@@ -100,7 +101,7 @@ func (e Entry) State() string {
 func (e Entry) member() event.Member {
 	m := event.Member{
 		ServerID: e.ID, Name: e.Name, Host: e.Host, PID: e.PID, Labels: e.Labels,
-		Actions: e.Actions, Deaf: e.Deaf(),
+		Actions: e.Actions, Traits: e.Traits, Deaf: e.Deaf(),
 	}
 	for _, w := range e.Heartbeat.Workers {
 		m.Workers = append(m.Workers, w.ID)

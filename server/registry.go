@@ -20,7 +20,10 @@ const ServersCollection = "servers"
 
 // Registry is the fleet's list of servers. It is safe for concurrent use, and
 // is the event.Directory of buses on the same database.
-type Registry struct{ coll, holds *mongo.Collection }
+type Registry struct {
+	coll, holds *mongo.Collection
+	trail       trail
+}
 
 var _ event.Directory = (*Registry)(nil)
 
@@ -29,7 +32,10 @@ func NewRegistry(db *mongo.Database) *Registry {
 	// From the primary, whatever the URI says: what was just written counts.
 	primary := options.Collection().SetReadPreference(readpref.Primary())
 	lasting := options.Collection().SetReadPreference(readpref.Primary()).SetWriteConcern(writeconcern.Majority())
-	return &Registry{coll: db.Collection(ServersCollection, primary), holds: db.Collection(HoldsCollection, lasting)}
+	return &Registry{
+		coll: db.Collection(ServersCollection, primary), holds: db.Collection(HoldsCollection, lasting),
+		trail: trail{coll: db.Collection(AuditCollection, lasting)},
+	}
 }
 
 // List returns all servers, lost ones too, by name.
@@ -131,6 +137,7 @@ func (r *Registry) register(ctx context.Context, e Entry) error {
 	if err := r.ensure(ctx); err != nil {
 		return err
 	}
+	r.trail.keepAs(ctx)
 	return r.beat(ctx, e)
 }
 
@@ -195,6 +202,7 @@ func beatFields(e Entry) bson.D {
 		{Key: "version", Value: e.Version}, {Key: "labels", Value: e.Labels},
 		{Key: "started_at", Value: e.StartedAt}, {Key: "lifecycle", Value: e.Lifecycle},
 		{Key: "paused", Value: e.Paused}, {Key: "consumer", Value: e.Consumer}, {Key: "actions", Value: e.Actions},
+		{Key: "traits", Value: e.Traits},
 		{Key: "heartbeat.position", Value: h.Position}, {Key: "heartbeat.state", Value: h.State},
 		{Key: "heartbeat.last_error", Value: h.LastError},
 		{Key: "heartbeat.lag_ms", Value: h.LagMS}, {Key: "heartbeat.gaps", Value: h.Gaps},

@@ -63,6 +63,7 @@ var _ ledger = (*Registry)(nil)
 // It tries for 15 s through a fail-over, as [event.Open] does.
 func Open(ctx context.Context, db *mongo.Database, source worker.Source, cfg Config) (*Server, error) {
 	registry := NewRegistry(db)
+	registry.trail.keep = cfg.AuditKeep
 	s, err := newServer(source, registry, cfg)
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func Open(ctx context.Context, db *mongo.Database, source worker.Source, cfg Con
 
 // newServer makes a server without a bus.
 func newServer(source worker.Source, registry ledger, cfg Config) (*Server, error) {
-	if err := checkLabels(cfg.Bus.Identity.Labels); err != nil {
+	if err := errors.Join(checkLabels(cfg.Bus.Identity.Labels), checkAuditKeep(cfg.AuditKeep)); err != nil {
 		return nil, err
 	}
 	s := &Server{

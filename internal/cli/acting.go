@@ -102,6 +102,7 @@ func (a *app) actOn(ctx context.Context, s *store, act *acting, e event.Event) e
 	if members, err = act.narrow(&e, members); err != nil {
 		return err
 	}
+	e.Learn(members)
 	if act.dryRun {
 		return a.printMatch(e, members)
 	}

@@ -86,7 +86,7 @@ func (r *rollOut) next(ctx context.Context, batch []event.Member, all int) error
 	r.batches++
 	target := r.event.Target
 	target.ServerIDs = idsOf(batch)
-	e := event.New(r.event.Name, r.event.Action, r.event.Parameters, event.To(target))
+	e := event.New(r.event.Name, r.event.Action, r.event.Parameters, event.To(target), event.Secret(r.event.Secret...))
 	r.app.say("batch %d: %s, %d of %d\n", r.batches, plural(len(batch), "server"), r.sum.Matched+len(batch), all)
 	sum, finals, err := r.app.await(ctx, r.bus, r.act, e, func(reply event.Reply) { r.app.printReply(e, reply) })
 	r.finals = append(r.finals, finals...)

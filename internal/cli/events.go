@@ -133,7 +133,7 @@ func (f *follower) event(raw bson.Raw) error {
 
 func (f *follower) printEvent(e event.Event) error {
 	at := timeOf(e.Time)
-	parameters := toJSON(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: e.Parameters})
+	parameters := toJSON(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: e.Redacted()})
 	if f.app.output != "text" {
 		out := eventOutput{
 			Type: "event", ID: e.ID.Hex(), At: at, Subscriber: e.Name, Action: e.Action, Parameters: parameters,

@@ -72,9 +72,9 @@ func (f *execFlags) check() error {
 		return usageError("--wait, --run-limit and --max-output may not be negative")
 	}
 	p.Wait, p.Limit = subscribers.Duration(f.quiet), subscribers.Duration(f.limit)
-	f.acting.wait = f.limit + patienceBeyond
+	f.wait = f.limit + patienceBeyond
 	if f.limit == 0 {
-		f.acting.wait = 24 * time.Hour
+		f.wait = 24 * time.Hour
 	}
 	for key, pattern := range map[string]string{"service": f.service, "tag": f.tag} {
 		if pattern != "" {

@@ -23,6 +23,7 @@ type fleetFlags struct {
 	heartbeat       time.Duration
 	shutdownTimeout time.Duration
 	stuckAfter      time.Duration
+	auditKeep       time.Duration
 	hangEvery       int
 	source          worker.Source // nil for the demo work
 }
@@ -34,6 +35,8 @@ func addFleetFlags(cmd *cobra.Command) *fleetFlags {
 	cmd.Flags().DurationVar(&f.shutdownTimeout, "shutdown-timeout", server.DefaultShutdownTimeout,
 		"how long current work may go on after a stop before it is cancelled, 0 = without limit")
 	cmd.Flags().DurationVar(&f.stuckAfter, "stuck-after", 0, "flag a worker that is busy for longer than this, 0 = never")
+	cmd.Flags().DurationVar(&f.auditKeep, "audit-keep", 0,
+		"how long the audit keeps entries, for the whole fleet (default: as it is, 2160h for a new one)")
 	cmd.Flags().IntVar(&f.hangEvery, "demo-hang", 0, "let every so many-th unit of the demo work hang, to try thread-dump and kill, 0 = none")
 	return f
 }
@@ -50,6 +53,8 @@ func (f *fleetFlags) validate() error {
 		return usageError("--demo-hang %d: a positive number, and for the demo work alone", f.hangEvery)
 	case f.stuckAfter < 0:
 		return usageError("--stuck-after %s: 0 or more", f.stuckAfter)
+	case f.auditKeep != 0 && f.auditKeep < time.Minute:
+		return usageError("--audit-keep %s: at least a minute, or 0 to leave it as it is", f.auditKeep)
 	}
 	return nil
 }
@@ -134,6 +139,7 @@ func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.
 		Bus:     event.Config{Identity: id, Log: s.log},
 		Pool:    worker.Config{Workers: f.workers, StuckAfter: f.stuckAfter},
 		Version: versionText(), Heartbeat: f.heartbeat, ShutdownTimeout: shutdown, Logger: level,
+		AuditKeep: f.auditKeep,
 	})
 }
 
