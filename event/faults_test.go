@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,6 +205,7 @@ func TestPublishersInAStorm(t *testing.T) {
 				h.listensAgain(t)
 			}
 			var publishing sync.WaitGroup
+			var published atomic.Int64
 			shared := open(t, f.through())
 			for range publishers {
 				skew := upToTime(random, 24*time.Hour) - 12*time.Hour
@@ -211,11 +213,12 @@ func TestPublishersInAStorm(t *testing.T) {
 				publishing.Go(func() {
 					for n := range each {
 						until(t, shared, skewed(skew, n))
+						published.Add(1)
 						<-time.After(upToTime(pauses, 100*time.Millisecond))
 					}
 				})
 			}
-			calm := f.storm(random, cut)
+			calm := f.storm(random, cut, &published)
 			publishing.Wait()
 			calm()
 			reconnects := 0
