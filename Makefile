@@ -17,7 +17,7 @@ FUZZTIME ?= 20s
 SOAK ?= 3m
 
 # What users of the library import, and what must not come with it.
-LIBRARIES := config event server subscribers worker
+LIBRARIES := config event logging server subscribers worker
 NOT_LINKED := $(MODULE)/(embedded|internal/(cli|console|faultproxy|teststore))|github.com/FerretDB|modernc.org|github.com/spf13|github.com/stretchr|go.uber.org/goleak|^testing$$
 
 # Modules of their own, beside the main one.

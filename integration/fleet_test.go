@@ -128,7 +128,7 @@ func TestLogLevelByHostAndPID(t *testing.T) {
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.stdout, `"loud" is not a log level`)
 	require.Zero(t, e.run("publish", "logger", "thread_dump", "--server", "a").code)
-	e.awaitText("all goroutines in a's log", a.stderr, "goroutine profile: total")
+	e.awaitText("all goroutines in a's log", a.stderr, "goroutine 1 [")
 }
 
 func TestDryRunPublishesNothing(t *testing.T) {

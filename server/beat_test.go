@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/logging"
 	"github.com/fleetcast/fleetcast/subscribers"
 	"github.com/fleetcast/fleetcast/worker"
 )
@@ -186,18 +187,60 @@ func TestStopWhileRegistering(t *testing.T) {
 
 func TestLevelThatWasSetIsTheDesiredOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		level := &subscribers.Level{}
-		o := run(t, none, Config{Logger: level})
-		o.ledger.noted.LogLevel = "error" // of another publisher, whose event went before
-		for range o.Bus().Call(t.Context(), event.New("logger", "set", subscribers.LevelParameters{Level: "debug"})) {
-			continue
+		levels, err := logging.New("info")
+		require.NoError(t, err)
+		o := run(t, none, Config{Logger: levels})
+		o.ledger.note("event", DesiredLevel{Level: "error"}) // of another publisher, whose event went before
+		set := func(p subscribers.LevelParameters) {
+			for _, err := range o.Bus().Call(t.Context(), event.New("logger", "set", p)) {
+				require.NoError(t, err)
+			}
+			synctest.Wait()
 		}
-		synctest.Wait()
-		require.Equal(t, "debug", o.ledger.noted.LogLevel)
-		require.Equal(t, "debug", level.Level())
-		o.ledger.noted.LogLevel = "warn"
+		set(subscribers.LevelParameters{Level: "debug", Component: "event"})
+		require.Equal(t, DesiredLevel{Level: "debug"}, o.ledger.noted.LogLevels["event"])
+		o.ledger.note("event", DesiredLevel{Level: "warn"})
 		o.act("refresh")
-		require.Equal(t, "warn", o.ledger.noted.LogLevel, "it says so once")
+		require.Equal(t, "warn", o.ledger.noted.LogLevels["event"].Level, "it says so once")
+
+		set(subscribers.LevelParameters{Level: "trace", For: subscribers.Duration(time.Minute)})
+		noted := o.ledger.noted.LogLevels["*"]
+		require.Equal(t, []string{"info", "trace"}, []string{noted.Level, noted.Passing})
+		require.WithinDuration(t, o.Bus().StoreTime().Add(time.Minute), noted.Until, time.Second)
+		o.stop()
+		require.NoError(t, o.ends())
+	})
+}
+
+// TestLevelsAfterAGap: what is desired is made up for, with the time that is left.
+func TestLevelsAfterAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		levels, err := logging.New("info")
+		require.NoError(t, err)
+		o := run(t, none, Config{Logger: levels})
+		now := o.Bus().StoreTime()
+		_, err = levels.Set("server", "debug", time.Hour)
+		require.NoError(t, err)
+		_, err = levels.Set("worker", "warn", 0)
+		require.NoError(t, err)
+		want := map[string]DesiredLevel{
+			"*":       {Level: "error", Passing: "debug", Until: now.Add(-time.Second)}, // it is over
+			"event":   {Passing: "trace", Until: now.Add(time.Minute)},
+			"server":  {Level: "default"},
+			"unknown": {Level: "debug"},
+		}
+		require.NoError(t, o.reconcileLevels(t.Context(), want))
+		list := levels.List()
+		require.Equal(t, logging.Component{Level: "error", Own: "error"}, list[0])
+		require.Equal(t, "trace", list[1].Level)
+		require.InDelta(t, time.Minute, list[1].Left, float64(time.Second))
+		require.Equal(t, logging.Component{Name: "server", Level: "error", Own: "default"}, list[2], "the hour is off")
+		require.Equal(t, "warn", list[3].Level, "nobody wants it otherwise")
+		require.NoError(t, o.reconcileLevels(t.Context(), want))
+		require.Equal(t, list[1].Level, levels.List()[1].Level)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, "error", levels.List()[1].Level)
 		o.stop()
 		require.NoError(t, o.ends())
 	})

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/fleetcast/fleetcast/event"
-	"github.com/fleetcast/fleetcast/subscribers"
+	"github.com/fleetcast/fleetcast/logging"
 	"github.com/fleetcast/fleetcast/worker"
 )
 
@@ -37,8 +37,10 @@ type Config struct {
 	// server that started last decides. Default: as it is; DefaultAuditKeep when
 	// there is none yet. At least a minute.
 	AuditKeep time.Duration
-	// Logger is what the logger subscriber acts on; nil means that there is none.
-	Logger subscribers.LoggerControl
+	// Logger are the log levels that the logger subscriber changes; nil means that
+	// there is none. The components event, server and worker follow it: their lines
+	// go to the logger of Run's context.
+	Logger *logging.Levels
 }
 
 func (c Config) withDefaults() Config {

@@ -19,8 +19,9 @@ import (
 // beside the event, so that a server which could not read the event comes to it
 // all the same.
 type Desired struct {
-	Paused   *bool  `bson:"paused,omitempty"`
-	LogLevel string `bson:"log_level,omitempty"`
+	Paused *bool `bson:"paused,omitempty"`
+	// LogLevels are by component, allComponents for the global one.
+	LogLevels map[string]DesiredLevel `bson:"log_levels,omitempty"`
 }
 
 // Desire implements event.Recorder: it notes in the entries of the servers that
@@ -31,9 +32,9 @@ func (r *Registry) Desire(ctx context.Context, e event.Event) error {
 	if err := r.changeHolds(ctx, e); err != nil {
 		return err
 	}
-	set := desiredBy(e)
-	if set == nil {
-		return nil
+	set, err := r.desiredBy(ctx, e)
+	if set == nil || err != nil {
+		return err
 	}
 	entries, err := r.List(ctx)
 	if err != nil {
@@ -58,16 +59,14 @@ func (r *Registry) Desire(ctx context.Context, e event.Event) error {
 }
 
 // desiredBy returns the fields that an event sets, nil when it sets none.
-func desiredBy(e event.Event) bson.D {
+func (r *Registry) desiredBy(ctx context.Context, e event.Event) (bson.D, error) {
 	switch {
 	case e.Name == "server" && (e.Action == "pause" || e.Action == "resume"):
-		return bson.D{{Key: "desired.paused", Value: e.Action == "pause"}}
+		return bson.D{{Key: "desired.paused", Value: e.Action == "pause"}}, nil
 	case e.Name == "logger" && e.Action == "set":
-		if level, ok := e.Parameters.Lookup("level").StringValueOK(); ok && new(subscribers.Level).SetLevel(level) == nil {
-			return bson.D{{Key: "desired.log_level", Value: level}}
-		}
+		return r.desiredLevel(ctx, e)
 	}
-	return nil
+	return nil, nil
 }
 
 // desired reads what is asked of a server; the zero value when it has no entry.
@@ -125,13 +124,7 @@ func (c *control) reconcile(ctx context.Context) error {
 	if err := s.reconcilePause(ctx, want.Paused); err != nil {
 		return err
 	}
-	if logger := s.cfg.Logger; logger != nil && want.LogLevel != "" && logger.Level() != want.LogLevel {
-		if err := logger.SetLevel(want.LogLevel); err != nil {
-			return err
-		}
-		c.log(ctx).Str("level", want.LogLevel).Msg("log level made up for after a gap")
-	}
-	return nil
+	return s.reconcileLevels(ctx, want.LogLevels)
 }
 
 func (s *Server) reconcilePause(ctx context.Context, want *bool) error {
@@ -146,22 +139,4 @@ func (s *Server) reconcilePause(ctx context.Context, want *bool) error {
 		zerolog.Ctx(ctx).Info().Bool("paused", *want).Msg("pause or resume made up for after a gap")
 	}
 	return err
-}
-
-// loggerControl notes as desired what level an event has set: what a publisher
-// has noted may be of another moment.
-type loggerControl struct {
-	subscribers.LoggerControl
-	server *Server
-}
-
-func (l loggerControl) SetLevel(name string) error {
-	if err := l.LoggerControl.SetLevel(name); err != nil {
-		return err
-	}
-	l.server.mu.Lock()
-	l.server.told.LogLevel = l.Level()
-	l.server.mu.Unlock()
-	l.server.beats.now()
-	return nil
 }

@@ -213,8 +213,8 @@ func beatFields(e Entry) bson.D {
 	if e.Desired.Paused != nil {
 		set = append(set, bson.E{Key: "desired.paused", Value: *e.Desired.Paused})
 	}
-	if e.Desired.LogLevel != "" {
-		set = append(set, bson.E{Key: "desired.log_level", Value: e.Desired.LogLevel})
+	for component, level := range e.Desired.LogLevels {
+		set = append(set, bson.E{Key: "desired.log_levels." + component, Value: level})
 	}
 	return set
 }

@@ -27,8 +27,11 @@ func (s *Server) Run(ctx context.Context) error {
 	if !first {
 		return fmt.Errorf("a server runs once: %w", event.ErrRunning)
 	}
+	plain := context.WithoutCancel(ctx)
+	s.working = s.component(plain, componentWorker)
+	busCtx, stopBus := context.WithCancel(s.component(plain, componentEvent))
+	ctx = s.component(ctx, componentServer)
 	running := context.WithoutCancel(ctx)
-	busCtx, stopBus := context.WithCancel(running)
 	defer stopBus()
 	busDone := make(chan error, 1)
 	go func() { busDone <- s.bus.Run(busCtx) }()
@@ -125,7 +128,7 @@ func (s *Server) work(ctx, running context.Context) error {
 			done <- nil
 			return
 		}
-		done <- s.pool.Run(running)
+		done <- s.pool.Run(s.working)
 	}()
 	go func() {
 		<-s.stopping

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"os"
 	"runtime"
 	"strconv"
@@ -38,9 +39,8 @@ func (s *Server) noted(d Desired) {
 	if d.Paused == s.told.Paused {
 		s.told.Paused = nil
 	}
-	if d.LogLevel == s.told.LogLevel {
-		s.told.LogLevel = ""
-	}
+	s.told.LogLevels = maps.Clone(s.told.LogLevels)
+	maps.DeleteFunc(s.told.LogLevels, func(component string, level DesiredLevel) bool { return d.LogLevels[component] == level })
 }
 
 func workerEntries(workers []worker.Status, offset time.Duration) []WorkerEntry {

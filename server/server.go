@@ -30,6 +30,8 @@ type Server struct {
 	beats    *beater
 	ending   *ending
 
+	working context.Context // of the pool; set by Run
+
 	drained chan struct{} // closed when all work has ended and the registry is left
 
 	mu        sync.Mutex
@@ -114,8 +116,11 @@ func (s *Server) join(bus *event.Bus) error {
 	if s.pool != nil {
 		all = append(all, &subscribers.Worker{Control: (*control)(s)})
 	}
-	if s.cfg.Logger != nil {
-		all = append(all, &subscribers.Logger{Control: loggerControl{s.cfg.Logger, s}})
+	if levels := s.cfg.Logger; levels != nil {
+		for _, name := range []string{componentEvent, componentServer, componentWorker} {
+			levels.Logger(zerolog.Nop(), name)
+		}
+		all = append(all, &subscribers.Logger{Control: levelControl{levels, s}})
 	}
 	for _, one := range all {
 		if _, err := bus.Subscribe(one); err != nil {
@@ -220,6 +225,6 @@ func (s *Server) begin(ctx context.Context) (context.Context, bool) {
 	if s.base != nil {
 		return ctx, false
 	}
-	s.base = context.WithoutCancel(ctx)
+	s.base = context.WithoutCancel(s.component(ctx, componentServer))
 	return ctx, true
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/teststore"
+	"github.com/fleetcast/fleetcast/logging"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/subscribers"
 	"github.com/fleetcast/fleetcast/worker"
@@ -336,9 +337,10 @@ func TestDeafAndLost(t *testing.T) {
 
 func TestGapLeadsToTheDesiredState(t *testing.T) {
 	f := newFleet(t)
-	level := &subscribers.Level{}
+	levels, err := logging.New("info")
+	require.NoError(t, err)
 	cfg := named("a")
-	cfg.Logger = level
+	cfg.Logger = levels
 	cfg.Bus.Log.Bytes = 4096
 	require.NoError(t, f.db.Drop(t.Context())) // made anew by the server, small
 	a := f.run(none, cfg)
@@ -350,6 +352,8 @@ func TestGapLeadsToTheDesiredState(t *testing.T) {
 		event.New("logger", "set", bson.M{"level": "debug"}),
 		event.New("server", "resume", nil, event.To(event.Target{Names: []string{"other"}})),
 		event.New("logger", "set", bson.M{"level": "loud"}),
+		event.New("logger", "set", bson.M{"level": "trace", "component": "worker", "for": "1h"}),
+		event.New("logger", "set", bson.M{"level": "trace", "component": "$no.key"}),
 	} {
 		require.NoError(t, f.Desire(t.Context(), e))
 	}
@@ -358,7 +362,10 @@ func TestGapLeadsToTheDesiredState(t *testing.T) {
 	require.NoError(t, f.db.Collection(event.EventsCollection).Drop(t.Context()))
 	f.await("the pause", func() bool { return f.entries()["a"].Paused })
 	require.Equal(t, id, f.entries()["a"].ID)
-	f.await("the level", func() bool { return level.Level() == "debug" })
+	f.await("the levels", func() bool {
+		l := levels.List()
+		return l[0].Level == "debug" && l[3].Level == "trace" && l[3].Left > 0
+	})
 	require.EqualValues(t, 1, a.Bus().Health().Gaps)
 	f.await("the gap in the heartbeat", func() bool { return f.entries()["a"].Heartbeat.Gaps == 1 })
 }

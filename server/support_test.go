@@ -64,10 +64,17 @@ func (f *fakeLedger) write(what string, e Entry) error {
 		if e.Desired.Paused != nil {
 			f.noted.Paused = e.Desired.Paused
 		}
-		if e.Desired.LogLevel != "" {
-			f.noted.LogLevel = e.Desired.LogLevel
+		for component, level := range e.Desired.LogLevels {
+			f.note(component, level)
 		}
 	})
+}
+
+func (f *fakeLedger) note(component string, level DesiredLevel) {
+	if f.noted.LogLevels == nil {
+		f.noted.LogLevels = map[string]DesiredLevel{}
+	}
+	f.noted.LogLevels[component] = level
 }
 
 func (f *fakeLedger) remove(context.Context, bson.ObjectID) error {

@@ -2,31 +2,56 @@ package subscribers
 
 import (
 	"context"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/logging"
 )
 
-// LoggerControl is what the logger subscriber acts on; [Level] is one for
-// zerolog.
+// LoggerControl is what the logger subscriber acts on: [logging.Levels].
 type LoggerControl interface {
-	// Level returns the present level by its name.
-	Level() string
-	// SetLevel sets the level; it fails for a name that it does not know.
-	SetLevel(name string) error
-	// ThreadDump writes the stacks of all goroutines of the process to the log.
-	ThreadDump(ctx context.Context) (goroutines int, err error)
+	// Set sets the level of a component, or the global one for an empty name, for
+	// good when d is 0, else for d; it returns the level that was in force.
+	Set(component, level string, d time.Duration) (previous string, err error)
+	// List returns the global level, then the components by name.
+	List() []logging.Component
 }
 
 // LevelParameters are those of logger set.
 type LevelParameters struct {
-	// Level is trace, debug, info, warn, error or disabled. Required.
+	// Level is trace, debug, info, warn, error, disabled, or default, with which a
+	// component follows the global level, and that is as it was at the start.
+	// Required.
 	Level string `bson:"level" json:"level"`
+	// Component is whose level it is. Default: the global one.
+	Component string `bson:"component,omitempty" json:"component,omitempty"`
+	// For is how long it stays so; then it is again what was set for good last.
+	// Default: for good.
+	For Duration `bson:"for,omitempty" json:"for,omitempty"`
 }
 
 // LevelChange is the result of logger set.
 type LevelChange struct {
-	Level    string `bson:"level" json:"level"`
-	Previous string `bson:"previous" json:"previous"`
+	Component string    `bson:"component,omitempty" json:"component,omitempty"`
+	Level     string    `bson:"level" json:"level"`       // in force now
+	Previous  string    `bson:"previous" json:"previous"` // in force before
+	For       *Duration `bson:"for,omitempty" json:"for,omitempty"`
+}
+
+// LevelList is the result of logger list.
+type LevelList struct {
+	Components []ComponentLevel `bson:"components" json:"components"`
+}
+
+// ComponentLevel is the level of one component.
+type ComponentLevel struct {
+	Component string `bson:"component" json:"component"` // empty for the global level
+	Level     string `bson:"level" json:"level"`         // in force
+	Own       string `bson:"own" json:"own"`             // set for good; default when there is none
+	// LeftMS is when the level goes back, in milliseconds; absent when it does not.
+	LeftMS int64 `bson:"left_ms,omitempty" json:"left_ms,omitempty"`
 }
 
 // Logger is the subscriber "logger". A process that is no server, such as a web
@@ -39,23 +64,40 @@ func (l *Logger) Name() string { return "logger" }
 // Actions implements event.Subscriber.
 func (l *Logger) Actions() []event.Action {
 	return []event.Action{
-		event.OnResult("set", l.set, event.Doc("set the log level")),
+		event.OnResult("set", l.set, event.Doc("set the log level, of all or of a component, for good or for a while")),
+		event.OnResult("list", l.list, event.Doc("answer with the log levels of all components")),
 		event.OnResult("thread_dump", l.threadDump, event.ExpiresAfter(DefaultExpiry),
 			event.Doc("write the stacks of all goroutines to the log, and answer with them")),
 	}
 }
 
 func (l *Logger) set(_ context.Context, p LevelParameters) (LevelChange, error) {
-	previous := l.Control.Level()
-	if err := l.Control.SetLevel(p.Level); err != nil {
+	previous, err := l.Control.Set(p.Component, p.Level, time.Duration(p.For))
+	if err != nil {
 		return LevelChange{}, err
 	}
-	return LevelChange{Level: l.Control.Level(), Previous: previous}, nil
+	change := LevelChange{Component: p.Component, Previous: previous}
+	if p.For > 0 {
+		change.For = &p.For
+	}
+	for _, c := range l.Control.List() {
+		if c.Name == p.Component {
+			change.Level = c.Level
+		}
+	}
+	return change, nil
+}
+
+func (l *Logger) list(context.Context, event.None) (LevelList, error) {
+	var list LevelList
+	for _, c := range l.Control.List() {
+		list.Components = append(list.Components, ComponentLevel{Component: c.Name, Level: c.Level, Own: c.Own, LeftMS: c.Left.Milliseconds()})
+	}
+	return list, nil
 }
 
 func (l *Logger) threadDump(ctx context.Context, _ event.None) (ProcessStacks, error) {
-	if _, err := l.Control.ThreadDump(ctx); err != nil {
-		return ProcessStacks{}, err
-	}
-	return TakeStacks(), nil
+	p := TakeStacks()
+	zerolog.Ctx(ctx).Log().Int("goroutines", p.Goroutines).Msg("thread dump\n" + p.Stacks)
+	return p, nil
 }

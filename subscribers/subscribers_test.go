@@ -15,6 +15,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/event/eventtest"
+	"github.com/fleetcast/fleetcast/logging"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -76,7 +77,8 @@ func call(t *testing.T, c *control, e event.Event) event.Reply {
 		Directory: everybody{},
 		Identity:  event.Identity{ServerID: serverID, HasWorker: func(int) bool { return true }},
 	})
-	level := &subscribers.Level{}
+	level, err := logging.New("info")
+	require.NoError(t, err)
 	for _, s := range []event.Subscriber{
 		&subscribers.Server{Control: c}, &subscribers.Worker{Control: c}, &subscribers.Logger{Control: level},
 	} {
@@ -148,30 +150,50 @@ func TestActionsReachTheControl(t *testing.T) {
 	}
 }
 
-func TestLevel(t *testing.T) {
-	var out bytes.Buffer
-	level := &subscribers.Level{}
-	log := level.Logger(zerolog.New(&out))
-	log.Debug().Msg("one")
-	log.Info().Msg("two")
-	require.NoError(t, level.SetLevel(" Debug"))
-	log.Debug().Msg("three")
-	require.NoError(t, level.SetLevel("disabled"))
-	log.Error().Msg("four")
-	require.Equal(t, "disabled", level.Level())
-	require.NoError(t, level.SetLevel("error"))
-	log.Warn().Msg("five")
-	child := log.With().Str("a", "b").Logger()
-	child.Error().Msg("six")
-	require.Equal(t, `{"level":"info","message":"two"}
-{"level":"debug","message":"three"}
-{"level":"error","a":"b","message":"six"}
-`, out.String())
-	for _, bad := range []string{"", "loud", "7", "panic"} {
-		require.ErrorContains(t, level.SetLevel(bad), "choose one of", bad)
-	}
-	n, err := level.ThreadDump(log.WithContext(t.Context()))
+func TestLogger(t *testing.T) {
+	levels, err := logging.New("info")
 	require.NoError(t, err)
-	require.Positive(t, n)
-	require.Contains(t, out.String(), "TestLevel", "the stack of this test")
+	levels.Logger(zerolog.Nop(), "http")
+	bus := event.NewBus(eventtest.NewLog(0), eventtest.NewLog(0), event.Config{Directory: everybody{}, Identity: event.Identity{ServerID: serverID}})
+	_, err = bus.Subscribe(&subscribers.Logger{Control: levels})
+	require.NoError(t, err)
+	var out bytes.Buffer
+	ctx, stop := context.WithCancel(levels.Logger(zerolog.New(&out), "").WithContext(t.Context()))
+	done := make(chan error)
+	go func() { done <- bus.Run(ctx) }()
+	<-bus.Listening()
+	answer := func(action string, parameters any, result any) event.Reply {
+		var final event.Reply
+		for r, err := range bus.Call(t.Context(), event.New("logger", action, parameters)) {
+			require.NoError(t, err)
+			final = r
+		}
+		if final.Kind == event.Done {
+			require.NoError(t, final.Result(result))
+		}
+		return final
+	}
+	var change subscribers.LevelChange
+	answer("set", bson.M{"level": "debug", "component": "http", "for": "10m"}, &change)
+	minutes := subscribers.Duration(10 * time.Minute)
+	require.Equal(t, subscribers.LevelChange{Component: "http", Level: "debug", Previous: "info", For: &minutes}, change)
+
+	var list subscribers.LevelList
+	answer("list", nil, &list)
+	require.Len(t, list.Components, 2)
+	require.InDelta(t, 600_000, list.Components[1].LeftMS, 60_000)
+	list.Components[1].LeftMS = 0
+	require.Equal(t, []subscribers.ComponentLevel{
+		{Level: "info", Own: "info"}, {Component: "http", Level: "debug", Own: "default"},
+	}, list.Components)
+
+	var dump subscribers.ProcessStacks
+	answer("thread_dump", nil, &dump)
+	require.Positive(t, dump.Goroutines)
+	require.Contains(t, dump.Stacks, "TestLogger")
+	require.Equal(t, event.Failed, answer("set", bson.M{"level": "loud"}, nil).Kind)
+	require.Contains(t, answer("set", bson.M{"level": "warn", "component": "htpp"}, nil).Error, "there are http")
+	stop()
+	require.NoError(t, <-done)
+	require.Contains(t, out.String(), "TestLogger", "the stacks are in the log, too")
 }

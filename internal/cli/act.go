@@ -195,6 +195,10 @@ func says(r event.Reply) string {
 		}
 		return strings.Join(parts, ", ")
 	}
+	var change subscribers.LevelChange
+	if r.Result(&change) == nil && change.Previous != "" && change.Level != "" {
+		return levelChange(change)
+	}
 	if text, ok := r.Payload.StringValueOK(); ok {
 		return text
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/fleetcast/fleetcast/event"
-	"github.com/fleetcast/fleetcast/subscribers"
+	"github.com/fleetcast/fleetcast/logging"
 )
 
 // Exit codes; scripts depend on them.
@@ -48,7 +48,7 @@ type Process struct {
 // app is one run of the command line.
 type app struct {
 	Process
-	level subscribers.Level
+	levels *logging.Levels
 
 	uri       string
 	output    string
@@ -188,9 +188,11 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	if a.timeout <= 0 {
 		faults = append(faults, fmt.Errorf("--timeout %s: a positive duration such as 10s", a.timeout))
 	}
-	if err := a.level.SetLevel(a.logLevel); err != nil {
+	levels, err := logging.New(a.logLevel)
+	if err != nil {
 		faults = append(faults, fmt.Errorf("--log-level: %w", err))
 	}
+	a.levels = levels
 	if err := errors.Join(faults...); err != nil {
 		return usageError("%w", err)
 	}
@@ -200,8 +202,8 @@ func (a *app) prepare(cmd *cobra.Command) error {
 // Without this, zerolog's timestamps end at the second.
 func init() { zerolog.TimeFieldFormat = time.RFC3339Nano }
 
-// logger returns a logger on stderr that follows the level.
-func (a *app) logger(level *subscribers.Level) zerolog.Logger {
+// logger returns a logger on stderr that follows the levels.
+func (a *app) logger(levels *logging.Levels) zerolog.Logger {
 	out := a.Stderr
 	if a.logFormat == "text" {
 		_, noColor := a.Env("NO_COLOR")
@@ -210,7 +212,7 @@ func (a *app) logger(level *subscribers.Level) zerolog.Logger {
 			NoColor: a.noColor || noColor || !isTerminal(a.Stderr),
 		}
 	}
-	return level.Logger(zerolog.New(zerolog.SyncWriter(out)).With().Timestamp().Logger())
+	return levels.Logger(zerolog.New(zerolog.SyncWriter(out)).With().Timestamp().Logger(), "")
 }
 
 // noArgs refuses arguments with a message for people.

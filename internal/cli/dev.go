@@ -40,7 +40,7 @@ func (a *app) storeCommand() *cobra.Command {
 	}
 	flags := addStoreFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		ctx := a.logger(&a.level).WithContext(cmd.Context())
+		ctx := a.logger(a.levels).WithContext(cmd.Context())
 		st, err := flags.open(ctx)
 		if err != nil {
 			return err
@@ -67,7 +67,7 @@ in other terminals. The first signal lets current work finish, the second cancel
 		if *servers < 0 {
 			return usageError("--servers %d: 0 or more", *servers)
 		}
-		return a.dev(a.logger(&a.level).WithContext(cmd.Context()), storage, fleet, *servers)
+		return a.dev(a.logger(a.levels).WithContext(cmd.Context()), storage, fleet, *servers)
 	}
 	return cmd
 }

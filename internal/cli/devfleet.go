@@ -8,8 +8,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/logging"
 	"github.com/fleetcast/fleetcast/server"
-	"github.com/fleetcast/fleetcast/subscribers"
 )
 
 // devServer is one server of the demo fleet, with its own logger.
@@ -25,16 +25,16 @@ func (a *app) openDevServers(ctx context.Context, s *store, fleet *fleetFlags, n
 	}
 	servers := make([]devServer, n)
 	for i := range servers {
-		level := &subscribers.Level{}
-		if err := level.SetLevel(a.logLevel); err != nil {
-			return nil, err
-		}
-		id := event.Identity{Name: devName(i), Labels: map[string]string{"fleet": "dev"}}
-		srv, err := a.openServer(ctx, s, fleet, id, level)
+		levels, err := logging.New(a.logLevel)
 		if err != nil {
 			return nil, err
 		}
-		servers[i] = devServer{Server: srv, log: a.logger(level).WithContext(context.WithoutCancel(ctx))}
+		id := event.Identity{Name: devName(i), Labels: map[string]string{"fleet": "dev"}}
+		srv, err := a.openServer(ctx, s, fleet, id, levels)
+		if err != nil {
+			return nil, err
+		}
+		servers[i] = devServer{Server: srv, log: a.logger(levels).WithContext(context.WithoutCancel(ctx))}
 	}
 	return servers, nil
 }

@@ -125,19 +125,3 @@ killed.`,
 	}
 	return cmd
 }
-
-func (a *app) logLevelCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "log-level LEVEL", Args: exactArgs("LEVEL"),
-		Short:     "Set the log level of running servers",
-		ValidArgs: []string{"trace", "debug", "info", "warn", "error", "disabled"},
-	}
-	act := a.addActingFlags(cmd, event.DefaultWait)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := new(subscribers.Level).SetLevel(args[0]); err != nil {
-			return usageError("%w", err)
-		}
-		return a.act(cmd.Context(), act, "logger", "set", subscribers.LevelParameters{Level: args[0]})
-	}
-	return cmd
-}

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/logging"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/subscribers"
 	"github.com/fleetcast/fleetcast/worker"
@@ -94,13 +95,13 @@ Exit codes: 0 all work has ended, finished or cancelled by --shutdown-timeout;
 			return err
 		}
 		asked := a.operator()
-		ctx := a.logger(&a.level).WithContext(cmd.Context())
+		ctx := a.logger(a.levels).WithContext(cmd.Context())
 		s, err := a.connectForever(ctx, a.uri)
 		if err != nil {
 			return err
 		}
 		defer s.close()
-		srv, err := a.openServer(ctx, s, fleet, id, &a.level)
+		srv, err := a.openServer(ctx, s, fleet, id, a.levels)
 		if err != nil {
 			return err
 		}
@@ -126,7 +127,7 @@ func commandAfterDash(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.Identity, level *subscribers.Level) (*server.Server, error) {
+func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.Identity, levels *logging.Levels) (*server.Server, error) {
 	shutdown := f.shutdownTimeout
 	if shutdown == 0 {
 		shutdown = -1 // without limit
@@ -138,7 +139,7 @@ func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.
 	return server.Open(ctx, s.db, source, server.Config{
 		Bus:     event.Config{Identity: id, Log: s.log},
 		Pool:    worker.Config{Workers: f.workers, StuckAfter: f.stuckAfter},
-		Version: versionText(), Heartbeat: f.heartbeat, ShutdownTimeout: shutdown, Logger: level,
+		Version: versionText(), Heartbeat: f.heartbeat, ShutdownTimeout: shutdown, Logger: levels,
 		AuditKeep: f.auditKeep,
 	})
 }
