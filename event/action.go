@@ -45,6 +45,7 @@ type Action struct {
 	doc        string
 	limit      time.Duration
 	concurrent bool
+	coalesceBy string
 	audited    bool
 	secret     []string // paths of secret parameters
 	handle     handler

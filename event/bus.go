@@ -45,6 +45,10 @@ type Config struct {
 	// Queue is how many events may wait for each subscriber; beyond that they
 	// are lost to it, which it learns as a Gap. Default 1024.
 	Queue int
+	// CoalesceQuiet and CoalesceMax are how long events that may be merged wait for
+	// more: until none has come for the one, and no longer than the other. Default
+	// 1 s and 3 s. See [Coalesced].
+	CoalesceQuiet, CoalesceMax time.Duration
 	// DrainTime is how long Run waits, after its ctx has ended, for actions
 	// that are still running. Default 5 s.
 	DrainTime time.Duration
@@ -114,6 +118,7 @@ func (c Config) check() error {
 	var faults []error
 	for name, negative := range map[string]bool{
 		"MaxParameters": c.MaxParameters < 0, "Queue": c.Queue < 0, "DrainTime": c.DrainTime < 0,
+		"CoalesceQuiet": c.CoalesceQuiet < 0, "CoalesceMax": c.CoalesceMax < 0,
 	} {
 		if negative {
 			faults = append(faults, fmt.Errorf("event.Config.%s is negative: leave it 0 for its default", name))
@@ -127,6 +132,8 @@ func (c Config) check() error {
 func NewBus(events, replies Log, cfg Config) *Bus {
 	cfg.Queue = cmp.Or(max(0, cfg.Queue), defaultQueue)
 	cfg.DrainTime = cmp.Or(max(0, cfg.DrainTime), 5*time.Second)
+	cfg.CoalesceQuiet = cmp.Or(max(0, cfg.CoalesceQuiet), defaultCoalesceQuiet)
+	cfg.CoalesceMax = cmp.Or(max(0, cfg.CoalesceMax), defaultCoalesceMax)
 	cfg.Identity = cfg.Identity.withDefaults()
 	b := &Bus{
 		cfg: cfg, events: events, replies: replies,

@@ -53,6 +53,8 @@ type Event struct {
 	// Lease is how long the servers go on with it without a word of the caller;
 	// set by [Bus.Call] with [Lease]. Zero means for as long as it takes.
 	Lease time.Duration
+	// Coalesce lets subscribers merge it with others, see [Coalesced].
+	Coalesce bool
 
 	err error // a fault found by New, reported by Publish
 }
@@ -122,13 +124,14 @@ type document struct {
 	Reply      bool           `bson:"reply,omitempty"`
 	Secret     []string       `bson:"secret,omitempty"`
 	LeaseMS    int64          `bson:"lease_ms,omitempty"`
+	Coalesce   bool           `bson:"coalesce,omitempty"`
 }
 
 // encode returns the event's document with an empty timestamp.
 func (e Event) encode() (bson.Raw, error) {
 	doc := document{
 		ID: e.ID, Name: e.Name, Action: e.Action, Parameters: e.Parameters,
-		Publisher: e.Publisher, ExpiresAt: e.ExpiresAt, Reply: e.Reply, Secret: e.Secret, LeaseMS: e.Lease.Milliseconds(),
+		Publisher: e.Publisher, ExpiresAt: e.ExpiresAt, Reply: e.Reply, Secret: e.Secret, LeaseMS: e.Lease.Milliseconds(), Coalesce: e.Coalesce,
 	}
 	if !e.Target.IsZero() {
 		doc.Target = &e.Target
@@ -158,7 +161,7 @@ func Decode(raw bson.Raw) (Event, error) {
 func (h *header) event() (Event, error) {
 	e := Event{
 		ID: h.id, Time: h.time, Name: string(h.name), Action: string(h.action),
-		Parameters: h.params, ExpiresAt: h.expires, Reply: h.reply, Lease: h.lease,
+		Parameters: h.params, ExpiresAt: h.expires, Reply: h.reply, Lease: h.lease, Coalesce: h.coalesce,
 	}
 	var ok bool
 	if h.target != nil {

@@ -21,6 +21,7 @@ type header struct {
 	expires   time.Time
 	reply     bool
 	lease     time.Duration
+	coalesce  bool
 	mark      bool // a position mark: no event
 }
 
@@ -70,6 +71,8 @@ func (h *header) set(elem bsoncore.Element) (ok bool) {
 		h.expires = h.expires.UTC()
 	case "reply":
 		h.reply, ok = v.BooleanOK()
+	case "coalesce":
+		h.coalesce, ok = v.BooleanOK()
 	case "lease_ms":
 		var ms int64
 		ms, ok = v.AsInt64OK()

@@ -52,6 +52,7 @@ func (b *Bus) Run(ctx context.Context) error {
 		_ = b.events.Read(ctx, from, l) // returns only when ctx has ended
 	}
 
+	b.flush()
 	b.mu.Lock() // no subscription is started from here on
 	stopActions(ErrStopped)
 	b.mu.Unlock()
@@ -231,7 +232,17 @@ func (l *listener) show(e Event, subs []*Subscription) {
 
 // hand queues an event for one subscriber.
 func (l *listener) hand(s *Subscription, answer *answer, action Action) {
-	if s.offer(delivery{answer: answer, action: action}) {
+	d := delivery{answer: answer, action: action}
+	if answer.event.Coalesce && action.name != All {
+		l.bus.health.update(func(h *Health) { h.Delivered++ })
+		s.held.hold(d, l.bus.cfg.CoalesceQuiet, l.bus.cfg.CoalesceMax, func(d delivery) {
+			if !s.offer(d) {
+				l.overrun(s, d.answer)
+			}
+		})
+		return
+	}
+	if s.offer(d) {
 		l.bus.health.update(func(h *Health) { h.Delivered++ })
 		return
 	}

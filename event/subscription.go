@@ -22,6 +22,7 @@ type Subscription struct {
 	durable    *durable // nil unless it has a stored position
 	actions    map[string]Action
 	queue      chan delivery
+	held       coalescer
 	closed     chan struct{}
 	close      sync.Once
 
@@ -34,6 +35,7 @@ type delivery struct {
 	answer *answer // of the event; nil with a gap
 	action Action
 	gap    *Gap
+	done   func() // called when it is over; may be nil
 }
 
 // Subscribe registers a subscriber; several may have the same name, and each
@@ -76,6 +78,9 @@ func (s *Subscription) Close() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		close(s.closed)
+		for _, d := range s.held.releaseAll() {
+			d.refuse(closedReason)
+		}
 	})
 }
 
@@ -154,8 +159,9 @@ func (s *Subscription) handle(ctx context.Context, d delivery) {
 	case d.gap != nil:
 		s.tellGap(ctx, *d.gap)
 	case d.action.concurrent:
-		s.bus.handlers.Go(func() { _ = s.act(ctx, d) })
+		s.bus.handlers.Go(func() { defer d.end(); _ = s.act(ctx, d) })
 	default:
+		defer d.end()
 		_ = s.act(ctx, d) // it has been answered and logged
 	}
 }
@@ -249,6 +255,7 @@ func (d delivery) expired(now time.Time) error {
 }
 
 func (d delivery) refuse(reason string) {
+	d.end()
 	if d.answer != nil {
 		d.answer.finish(nil, &RefusedError{Reason: reason}, 0)
 	}

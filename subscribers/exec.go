@@ -27,8 +27,8 @@ type ExecParameters struct {
 	// in the server's PATH. With Shell it is one text for /bin/sh -c. Required.
 	Command []string `bson:"command" json:"command"`
 	Shell   bool     `bson:"shell,omitempty" json:"shell,omitempty"`
-	// Env is added to the server's environment.
-	Env map[string]string `bson:"env,omitempty" json:"env,omitempty"`
+	// Env is added to the server's environment; its values are in no record.
+	Env map[string]string `bson:"env,omitempty" json:"env,omitempty" fleetcast:"secret"`
 	// Dir is where it runs. Default: where the server does.
 	Dir string `bson:"dir,omitempty" json:"dir,omitempty"`
 	// Wait is how long the command may print nothing before its process group is
