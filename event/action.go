@@ -100,21 +100,6 @@ func OnResult[P, R any](name string, do func(context.Context, P) (R, error), opt
 	return a
 }
 
-func decodeParameters[P any](raw bson.Raw) (P, error) {
-	var p P
-	if d, ok := any(&p).(Defaulter); ok {
-		d.SetDefaults()
-	}
-	if raw == nil {
-		return p, nil
-	}
-	if same, ok := any(&p).(*bson.Raw); ok {
-		*same = raw
-		return p, nil
-	}
-	return p, bson.Unmarshal(raw, &p)
-}
-
 // Name returns the action's name.
 func (a Action) Name() string { return a.name }
 
