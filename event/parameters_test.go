@@ -23,7 +23,6 @@ type greeting struct {
 	Mail  *string `bson:"mail" validate:"omitempty,email"`
 	Where *Place  `bson:"where"`
 	Place `bson:",inline"`
-	plain int
 }
 
 func (g *greeting) SetDefaults() { g.Port, g.City = 80, "Ulm" }
@@ -70,7 +69,6 @@ func TestParametersNameWhatIsWrong(t *testing.T) {
 			"required":        {"greet", nil, `parameter "name" is missing`},
 			"misspelt":        {"greet", bson.M{"name": "Jo", "prot": 7}, `unknown parameter "prot"; did you mean "port"? (known: name, port, level, mail, where, city)`},
 			"unknown":         {"greet", bson.M{"name": "Jo", "elephants": 7}, `unknown parameter "elephants" (known:`},
-			"unexported":      {"greet", bson.M{"name": "Jo", "plain": 7}, `unknown parameter "plain"`},
 			"type":            {"greet", bson.M{"name": 7}, "name"},
 			"rule":            {"greet", bson.M{"name": "Jo", "port": 70000}, `parameter "port" is 70000: it must be max 65535`},
 			"rule of words":   {"greet", bson.M{"name": "Jo", "level": "mid"}, `parameter "level" is mid: it must be oneof low high`},

@@ -52,3 +52,18 @@ func TestLogLevelOfAComponent(t *testing.T) {
 		require.Equal(t, 2, e.run(append([]string{"log-level"}, strings.Fields(wrong)...)...).code, wrong)
 	}
 }
+
+// TestLinesOfTheServerAreItsOwn: what the server does because of an event is not the
+// bus's to log.
+func TestLinesOfTheServerAreItsOwn(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	a := e.server("a", "--workers", "1")
+	require.Zero(t, e.run("log-level", "error", "--component", "event").code)
+	require.Zero(t, e.run("pause").code)
+	e.awaitText("the pause", a.stderr, "server paused")
+	require.Regexp(t, `server paused .*component=server`, a.stderr.String())
+	require.Zero(t, e.run("log-level", "error", "--component", "server").code)
+	require.Zero(t, e.run("resume").code)
+	require.NotContains(t, a.stderr.String(), "server resumed")
+}

@@ -15,8 +15,9 @@ import (
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
-// A web application that logs with log/slog has the subscriber logger alone: no
-// workers, no registry.
+// A web application that logs with log/slog has the subscriber logger alone. With a
+// bare bus it hears what is for everybody; server.Open without a source also makes it
+// known, so that it can be meant by name and is expected to answer.
 func Example_webApplication() {
 	levels, _ := logging.New("info")
 	var level slog.LevelVar

@@ -11,6 +11,7 @@ package logging
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -30,6 +31,9 @@ const Default = "default"
 
 // levelNames are the levels that can be set, as zerolog names them.
 const levelNames = "trace, debug, info, warn, error, disabled"
+
+// ErrUnknownComponent is of a component that this process has not.
+var ErrUnknownComponent = errors.New("unknown component")
 
 // Levels are the log levels of a process. Make them with [New]. The methods are safe
 // for concurrent use, and so are the loggers while levels change.
@@ -91,7 +95,7 @@ func parse(name string) (zerolog.Level, error) {
 
 // Check reports what is wrong with the name of a level; [Default] is one.
 func Check(level string) error {
-	if level == Default {
+	if strings.ToLower(strings.TrimSpace(level)) == Default {
 		return nil
 	}
 	_, err := parse(level)
@@ -104,7 +108,8 @@ var componentName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Logger returns log with the field component, following the component's level in
 // place of any of its own. An empty name means the global level, and no field. It
-// panics on names of other characters than letters, digits, _ and -, or of more
+// becomes the logger's sampler, in place of any of the user's, and without effect after
+// zerolog.DisableSampling(true). It panics on names of other characters than letters, digits, _ and -, or of more
 // than 64.
 func (l *Levels) Logger(log zerolog.Logger, component string) zerolog.Logger {
 	s := l.component(component)
@@ -156,6 +161,7 @@ func (s *setting) Sample(level zerolog.Level) bool {
 // back to what was set for good last. [Default] gives up the component's own level.
 // It returns the level that was in force. Unknown components and levels are errors.
 func (l *Levels) Set(component, level string, d time.Duration) (previous string, err error) {
+	level = strings.ToLower(strings.TrimSpace(level))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s, err := l.known(component)
@@ -206,7 +212,7 @@ func (l *Levels) known(component string) (*setting, error) {
 	if s := l.components[component]; s != nil {
 		return s, nil
 	}
-	return nil, fmt.Errorf("unknown component %q: there are %s", component, cmp.Or(strings.Join(l.names(), ", "), "none"))
+	return nil, fmt.Errorf("%w %q: there are %s", ErrUnknownComponent, component, cmp.Or(strings.Join(l.names(), ", "), "none"))
 }
 
 func (l *Levels) names() []string {

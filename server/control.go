@@ -145,5 +145,12 @@ func (c *control) KillWorker(ctx context.Context, id int, wait time.Duration) (s
 	return outcome, err
 }
 
-// log begins a line that operators want to see.
-func (c *control) log(ctx context.Context) *zerolog.Event { return zerolog.Ctx(ctx).Info() }
+// log begins a line that operators want to see: of the component server, although
+// the bus has called.
+func (c *control) log(ctx context.Context) *zerolog.Event {
+	line := zerolog.Ctx(c.server().context()).Info()
+	if e, ok := event.FromContext(ctx); ok {
+		line = line.Str("event_id", e.ID.Hex()).Str("action", e.Action)
+	}
+	return line
+}

@@ -94,6 +94,7 @@ type serverSubscriber struct {
 
 // Gap implements event.GapHandler.
 func (s *serverSubscriber) Gap(ctx context.Context, gap event.Gap) {
+	ctx = zerolog.Ctx(s.control.server().context()).WithContext(ctx) // it is the server's, not the bus's
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
 		err := s.control.reconcile(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -124,7 +125,8 @@ func (c *control) reconcile(ctx context.Context) error {
 	if err := s.reconcilePause(ctx, want.Paused); err != nil {
 		return err
 	}
-	return s.reconcileLevels(ctx, want.LogLevels)
+	s.reconcileLevels(ctx, want.LogLevels)
+	return nil
 }
 
 func (s *Server) reconcilePause(ctx context.Context, want *bool) error {

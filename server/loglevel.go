@@ -1,9 +1,8 @@
 package server
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"regexp"
 	"time"
@@ -49,6 +48,9 @@ var componentKey = regexp.MustCompile(`^[A-Za-z0-9_-]{0,64}$`)
 func (r *Registry) desiredLevel(ctx context.Context, e event.Event) (bson.D, error) {
 	var p subscribers.LevelParameters
 	if bson.Unmarshal(e.Parameters, &p) != nil || logging.Check(p.Level) != nil || !componentKey.MatchString(p.Component) {
+		return nil, nil
+	}
+	if p.For > 0 && p.Level == logging.Default {
 		return nil, nil
 	}
 	key := "desired.log_levels." + levelKey(p.Component)
@@ -105,37 +107,50 @@ func (l levelControl) Set(component, level string, d time.Duration) (previous st
 	return previous, nil
 }
 
-// reconcileLevels applies the levels that are desired and not so.
-func (s *Server) reconcileLevels(ctx context.Context, want map[string]DesiredLevel) error {
+// reconcileLevels applies the levels that are desired and not so. What cannot be
+// applied, such as a level of a later version, is logged and left: trying it again
+// would only keep the server from its events.
+func (s *Server) reconcileLevels(ctx context.Context, want map[string]DesiredLevel) {
+	if s.cfg.Logger == nil {
+		return
+	}
+	now := s.bus.StoreTime()
+	for _, have := range s.cfg.Logger.List() {
+		w, ok := want[levelKey(have.Name)]
+		if !ok || w.metBy(have, now) {
+			continue
+		}
+		log := zerolog.Ctx(ctx).With().Str("of", levelKey(have.Name)).Str("for_a_while", w.Passing).Logger()
+		if err := s.applyLevel(have, w, now); err != nil {
+			log.Error().Err(err).Msg("the desired log level cannot be applied; set it again")
+			continue
+		}
+		log.Info().Str("level", cmp.Or(w.Level, have.Own)).Msg("log level made up for after a gap")
+	}
+}
+
+// metBy reports whether a component's level is as desired; ends within a second of
+// each other are the same, as events have whole seconds.
+func (w DesiredLevel) metBy(have logging.Component, now time.Time) bool {
+	left := w.Until.Sub(now)
+	if w.Level != "" && w.Level != have.Own {
+		return false
+	}
+	if w.Passing == "" || left <= 0 {
+		return !have.Passing
+	}
+	return have.Passing && have.Level == w.Passing && (have.Left-left).Abs() <= time.Second
+}
+
+func (s *Server) applyLevel(have logging.Component, w DesiredLevel, now time.Time) error {
 	levels := s.cfg.Logger
-	if levels == nil {
+	if _, err := levels.Set(have.Name, cmp.Or(w.Level, have.Own), 0); err != nil {
+		return err
+	}
+	left := w.Until.Sub(now)
+	if w.Passing == "" || left <= 0 {
 		return nil
 	}
-	var faults []error
-	now := s.bus.StoreTime()
-	for _, have := range levels.List() {
-		w, ok := want[levelKey(have.Name)]
-		if !ok {
-			continue
-		}
-		left := w.Until.Sub(now)
-		passes := w.Passing != "" && left > 0
-		if (w.Level == "" || w.Level == have.Own) && (passes && have.Level == w.Passing && have.Passing || !passes && !have.Passing) {
-			continue
-		}
-		own := have.Own
-		if w.Level != "" {
-			own = w.Level
-		}
-		_, err := levels.Set(have.Name, own, 0)
-		if passes && err == nil {
-			_, err = levels.Set(have.Name, w.Passing, left)
-		}
-		if err != nil {
-			faults = append(faults, fmt.Errorf("the desired log level of %q: %w", levelKey(have.Name), err))
-			continue
-		}
-		zerolog.Ctx(ctx).Info().Str("of", levelKey(have.Name)).Str("level", own).Str("for_a_while", w.Passing).Msg("log level made up for after a gap")
-	}
-	return errors.Join(faults...)
+	_, err := levels.Set(have.Name, w.Passing, left)
+	return err
 }

@@ -120,7 +120,7 @@ func (s *Server) join(bus *event.Bus) error {
 		for _, name := range []string{componentEvent, componentServer, componentWorker} {
 			levels.Logger(zerolog.Nop(), name)
 		}
-		all = append(all, &subscribers.Logger{Control: levelControl{levels, s}})
+		all = append(all, &subscribers.Logger{Control: levelControl{levels, s}, Now: bus.StoreTime})
 	}
 	for _, one := range all {
 		if _, err := bus.Subscribe(one); err != nil {

@@ -2,6 +2,7 @@ package subscribers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -56,7 +57,12 @@ type ComponentLevel struct {
 
 // Logger is the subscriber "logger". A process that is no server, such as a web
 // application, may have it alone.
-type Logger struct{ Control LoggerControl }
+type Logger struct {
+	Control LoggerControl
+	// Now is the database's time (event.Bus.StoreTime), by which a level that comes
+	// late holds only for the rest of its time. Default: this process's.
+	Now func() time.Time
+}
 
 // Name implements event.Subscriber.
 func (l *Logger) Name() string { return "logger" }
@@ -71,8 +77,14 @@ func (l *Logger) Actions() []event.Action {
 	}
 }
 
-func (l *Logger) set(_ context.Context, p LevelParameters) (LevelChange, error) {
+func (l *Logger) set(ctx context.Context, p LevelParameters) (LevelChange, error) {
+	if err := l.takeRest(ctx, &p); err != nil {
+		return LevelChange{}, err
+	}
 	previous, err := l.Control.Set(p.Component, p.Level, time.Duration(p.For))
+	if errors.Is(err, logging.ErrUnknownComponent) { // others may have it
+		return LevelChange{}, event.Refuse("%v", err)
+	}
 	if err != nil {
 		return LevelChange{}, err
 	}
@@ -86,6 +98,29 @@ func (l *Logger) set(_ context.Context, p LevelParameters) (LevelChange, error) 
 		}
 	}
 	return change, nil
+}
+
+// takeRest leaves of the time that a level shall hold what has not passed since the
+// event was published, and refuses when nothing is left.
+func (l *Logger) takeRest(ctx context.Context, p *LevelParameters) error {
+	e, ok := event.FromContext(ctx)
+	if p.For == 0 || !ok {
+		return nil
+	}
+	now := time.Now
+	if l.Now != nil {
+		now = l.Now
+	}
+	// ts counts whole seconds: the event may be up to one second younger.
+	late := Duration(now().Sub(time.Unix(int64(e.Time.T), 0).Add(time.Second)))
+	if late <= 0 {
+		return nil
+	}
+	if late >= p.For {
+		return event.Refuse("level %s was for %s, which was over before the event came", p.Level, p.For)
+	}
+	p.For -= late
+	return nil
 }
 
 func (l *Logger) list(context.Context, event.None) (LevelList, error) {

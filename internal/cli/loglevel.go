@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -47,7 +48,7 @@ levels.`,
 		if err := logging.Check(args[0]); err != nil {
 			return usageError("%w", err)
 		}
-		if *passing < 0 || *passing > 0 && args[0] == logging.Default {
+		if *passing < 0 || *passing > 0 && strings.EqualFold(args[0], logging.Default) {
 			return usageError("--for %s: a positive duration such as 10m, and not with %s", *passing, logging.Default)
 		}
 		p.Level, p.For = args[0], subscribers.Duration(*passing)
