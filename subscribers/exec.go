@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -146,6 +147,29 @@ func (x *Exec) run(ctx context.Context, p ExecParameters) (ExecResult, error) {
 	log.Info().Err(err).Int("exit_code", result.ExitCode).Str("killed", result.Killed).
 		Int64("output_bytes", result.OutputBytes).Msg("command ended")
 	return result, err
+}
+
+func (x *Exec) execute(ctx context.Context, p ExecParameters) (ExecResult, error) {
+	c := procgroup.Command{
+		Words: p.Command, Dir: p.Dir, Env: slices.Clone(x.Env),
+		Wait: time.Duration(p.Wait), Limit: time.Duration(p.Limit), MaxOutput: p.MaxOutput,
+		Output: emitOutput(ctx),
+	}
+	if p.Shell {
+		c.Words = []string{"/bin/sh", "-c", p.Command[0]}
+	}
+	for name, value := range p.Env {
+		c.Env = append(c.Env, name+"="+value)
+	}
+	r, err := procgroup.Run(ctx, c)
+	return ExecResult{
+		ExitCode: r.ExitCode, Signal: r.Signal, Killed: r.Killed, OutputBytes: r.Printed, DroppedBytes: r.Dropped,
+	}, err
+}
+
+// emitOutput sends what a command prints to the caller.
+func emitOutput(ctx context.Context) func(stream string, data []byte) error {
+	return func(stream string, data []byte) error { return event.Emit(ctx, ExecOutput{Stream: stream, Data: data}) }
 }
 
 // refusal says why a command is not run.

@@ -1,6 +1,6 @@
 //go:build unix
 
-package subscribers
+package procgroup
 
 import (
 	"context"
@@ -13,48 +13,36 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/fleetcast/fleetcast/event"
-	"github.com/fleetcast/fleetcast/internal/procgroup"
 )
 
 const (
-	// execChunk is the most that one reply carries; slow callers get larger chunks
+	// chunk is the most that is handed over at a time; slow takers get larger chunks
 	// than quick ones, since the pipe fills meanwhile.
-	execChunk = 32 << 10
-	// execGrace is how long a command may take to end that was told to.
-	execGrace = 2 * time.Second
-	// execLinger is how long the output is read on after the end of the command: a
+	chunk = 32 << 10
+	// grace is how long a command may take to end that was told to.
+	grace = 2 * time.Second
+	// linger is how long the output is read on after the end of the command: a
 	// daemon that has left its group may still have the pipe.
-	execLinger = time.Second
+	linger = time.Second
 )
 
-// running is one command under way.
-type running struct {
-	ctx   context.Context
-	guard *procgroup.Guard
-	limit int64 // of the output
-
-	printed, dropped atomic.Int64
-	quiet            *time.Timer // until the group is killed for silence; nil for never
-	wait             time.Duration
-
-	mu     sync.Mutex
-	killed string
-}
-
-func (x *Exec) execute(ctx context.Context, p ExecParameters) (result ExecResult, err error) {
-	guard, err := procgroup.NewGuard()
+// Run runs a command in a group of its own, and returns when it and all that it has
+// left in its group have ended. When ctx ends, or c.Limit is over, the group gets
+// TERM, and KILL two seconds later; when it has printed nothing for c.Wait, KILL. It
+// is an error if the command cannot be started, and none if it fails.
+func Run(ctx context.Context, c Command) (Result, error) {
+	guard, err := NewGuard()
 	if err != nil {
-		return result, err
+		return Result{}, err
 	}
 	defer guard.End()
-	r := &running{ctx: ctx, guard: guard, limit: p.MaxOutput, wait: time.Duration(p.Wait)}
-	cmd, pipes, err := x.start(p, guard.PID())
+	r := &running{Command: c, ctx: ctx, guard: guard}
+	cmd, pipes, err := r.start()
 	if err != nil {
-		return result, err
+		return Result{}, err
 	}
-	stop := r.watch(time.Duration(p.Limit))
+	begun := time.Now()
+	stop := r.watch()
 	var reading sync.WaitGroup
 	for stream, pipe := range pipes {
 		reading.Go(func() { r.read([]string{"stdout", "stderr"}[stream], pipe) })
@@ -63,25 +51,31 @@ func (x *Exec) execute(ctx context.Context, p ExecParameters) (result ExecResult
 	stop()
 	guard.End() // and whatever the command has left in its group
 	for _, pipe := range pipes {
-		_ = pipe.SetReadDeadline(time.Now().Add(execLinger))
+		_ = pipe.SetReadDeadline(time.Now().Add(linger))
 	}
 	reading.Wait()
-	return r.result(cmd.ProcessState), nil
+	return r.result(cmd.ProcessState, time.Since(begun)), nil
+}
+
+// running is one command under way.
+type running struct {
+	Command
+	ctx   context.Context
+	guard *Guard
+
+	printed, dropped atomic.Int64
+	quiet            *time.Timer // until the group is killed for silence; nil for never
+
+	mu     sync.Mutex
+	killed string
 }
 
 // start starts the command in the group; its output comes from the two files.
-func (x *Exec) start(p ExecParameters, group int) (*exec.Cmd, []*os.File, error) {
-	words := p.Command
-	if p.Shell {
-		words = []string{"/bin/sh", "-c", p.Command[0]}
-	}
-	cmd := exec.Command(words[0], words[1:]...)
-	cmd.Dir = p.Dir
-	cmd.Env = append(os.Environ(), x.Env...)
-	for name, value := range p.Env {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: group}
+func (r *running) start() (*exec.Cmd, []*os.File, error) {
+	cmd := exec.Command(r.Words[0], r.Words[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdin = r.Dir, append(os.Environ(), r.Env...), r.Stdin
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: r.guard.PID()}
+	cmd.WaitDelay = linger // for a stdin that nobody reads
 	stdout, itsStdout, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -93,11 +87,11 @@ func (x *Exec) start(p ExecParameters, group int) (*exec.Cmd, []*os.File, error)
 		return nil, nil, err
 	}
 	defer itsStderr.Close()
-	cmd.Stdout, cmd.Stderr = itsStdout, itsStderr // and no stdin
+	cmd.Stdout, cmd.Stderr = itsStdout, itsStderr
 	if err := cmd.Start(); err != nil {
 		stdout.Close()
 		stderr.Close()
-		return nil, nil, cannotRun(words[0], p.Dir, err)
+		return nil, nil, cannotRun(r.Words[0], r.Dir, err)
 	}
 	return cmd, []*os.File{stdout, stderr}, nil
 }
@@ -119,15 +113,15 @@ func cannotRun(name, dir string, err error) error {
 
 // watch ends the command for silence, for taking too long, and when its caller or
 // the server wants no more of it, until the returned function is called.
-func (r *running) watch(limit time.Duration) (stop func()) {
+func (r *running) watch() (stop func()) {
 	ended := context.AfterFunc(r.ctx, func() { r.end("%v", context.Cause(r.ctx)) })
 	timers := []*time.Timer{}
-	if r.wait > 0 {
-		r.quiet = time.AfterFunc(r.wait, func() { r.kill("it printed nothing for %s", r.wait) })
+	if r.Wait > 0 {
+		r.quiet = time.AfterFunc(r.Wait, func() { r.kill("it printed nothing for %s", r.Wait) })
 		timers = append(timers, r.quiet)
 	}
-	if limit > 0 {
-		timers = append(timers, time.AfterFunc(limit, func() { r.end("it took longer than %s", limit) }))
+	if r.Limit > 0 {
+		timers = append(timers, time.AfterFunc(r.Limit, func() { r.end("it took longer than %s", r.Limit) }))
 	}
 	return func() {
 		ended()
@@ -148,7 +142,7 @@ func (r *running) end(reason string, args ...any) {
 	r.note(reason, args...)
 	_ = r.guard.Signal(syscall.SIGTERM)
 	_ = r.guard.Signal(syscall.SIGCONT) // it may be halted
-	time.AfterFunc(execGrace, r.guard.Kill)
+	time.AfterFunc(grace, r.guard.Kill)
 }
 
 func (r *running) note(reason string, args ...any) {
@@ -163,7 +157,7 @@ func (r *running) note(reason string, args ...any) {
 // command must not hang because of that.
 func (r *running) read(stream string, pipe *os.File) {
 	defer pipe.Close()
-	buf := make([]byte, execChunk)
+	buf := make([]byte, chunk)
 	for {
 		n, err := pipe.Read(buf)
 		if n > 0 {
@@ -179,21 +173,21 @@ func (r *running) read(stream string, pipe *os.File) {
 func (r *running) send(stream string, data []byte) {
 	if r.quiet != nil {
 		r.quiet.Stop()
-		defer r.quiet.Reset(r.wait)
+		defer r.quiet.Reset(r.Wait)
 	}
 	before := r.printed.Add(int64(len(data))) - int64(len(data))
-	fits := min(int64(len(data)), max(0, r.limit-before))
-	if fits > 0 && event.Emit(r.ctx, ExecOutput{Stream: stream, Data: data[:fits]}) != nil {
+	fits := min(int64(len(data)), max(0, r.MaxOutput-before))
+	if fits > 0 && r.Output(stream, data[:fits]) != nil {
 		fits = 0 // nobody wants it any more
 	}
 	r.dropped.Add(int64(len(data)) - fits)
 }
 
-func (r *running) result(state *os.ProcessState) ExecResult {
+func (r *running) result(state *os.ProcessState, took time.Duration) Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	result := ExecResult{
-		ExitCode: state.ExitCode(), Killed: r.killed, OutputBytes: r.printed.Load(), DroppedBytes: r.dropped.Load(),
+	result := Result{
+		ExitCode: state.ExitCode(), Killed: r.killed, Printed: r.printed.Load(), Dropped: r.dropped.Load(), Took: took,
 	}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		result.ExitCode, result.Signal = 128+int(status.Signal()), status.Signal().String()
