@@ -1,6 +1,9 @@
 package event
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Definition is an action as its publishers and its subscriber share it: the
 // compiler checks both sides. Make it with [Define], once, in a package that both
@@ -23,8 +26,8 @@ func (d Definition[P, R]) New(parameters P, opts ...Option) Event {
 }
 
 // Do makes the action of a function, for the subscriber's table.
-func (d Definition[P, R]) Do(do func(context.Context, P) (R, error)) Action {
-	return OnResult(d.action, do, d.opts...)
+func (d Definition[P, R]) Do(do func(context.Context, P) (R, error), opts ...ActionOption) Action {
+	return OnResult(d.action, do, append(slices.Clone(d.opts), opts...)...)
 }
 
 // Result decodes the result of an answer.

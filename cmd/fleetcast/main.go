@@ -30,7 +30,7 @@ func run() int {
 		signal.Stop(signals)
 	}()
 	return cli.Run(ctx, cli.Process{
-		Name: os.Args[0], Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, Env: os.LookupEnv, Hurry: hurry,
+		Name: os.Args[0], Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Env: os.LookupEnv, Hurry: hurry,
 		Operator: operator,
 	})
 }

@@ -34,6 +34,7 @@ const (
 type Process struct {
 	Name   string   // how the program was called
 	Args   []string // its arguments
+	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
 	Env    func(string) (string, bool)
@@ -153,7 +154,7 @@ matched; 4 incomplete: somebody who should have answered has not; 130 interrupte
 	root.AddCommand(
 		a.devCommand(), a.storeCommand(), a.serverCommand(), a.publishCommand(),
 		a.serversCommand(), a.pingCommand(), a.execCommand(), a.eventsCommand(), a.repliesCommand(),
-		a.auditCommand(), a.versionCommand(),
+		a.auditCommand(), a.eventCommand(), a.listenCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.everydayCommands()...)
 	return root

@@ -1,0 +1,106 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// scriptFile writes an executable script.
+func scriptFile(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "script.sh")
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o700))
+	return path
+}
+
+func TestListenRunsScripts(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	deploy := scriptFile(t, `echo "$FLEETCAST_EVENT $FLEETCAST_SERVER $FLEETCAST_LABEL_ZONE_A"; cat`)
+	all := scriptFile(t, `echo all`)
+	l := e.start("listen", "--no-color", "--name", "l", "--label", "zone-a=x y", "--on", "deploy="+deploy, "--on", "*="+all)
+	e.await("the listener", func() bool { return e.servers()["l"].Lifecycle == "running" })
+
+	r := e.run("event", "deploy", "1.7.3", "--wait", "20s", "--coalesce=false", "-o", "jsonl")
+	require.Zero(t, r.code, r.stderr)
+	require.Contains(t, r.stdout, `"kind":"output"`)
+	require.Contains(t, r.stdout, `"exit_code":0`)
+	require.Regexp(t, `INF deploy l x y .*script=`, l.stderr.String())
+	require.Regexp(t, `INF 1.7.3 .*stream=stdout`, l.stderr.String())
+	require.Contains(t, l.stderr.String(), "INF all ")
+
+	// It returns at once; several of one name are one, the last.
+	ids := map[string]bool{}
+	for n := range 5 {
+		r = e.run("event", "other", fmt.Sprintf("number %d", n))
+		require.Zero(t, r.code, r.stderr)
+		ids[strings.TrimSpace(r.stdout)] = true
+	}
+	require.Len(t, ids, 5)
+	e.awaitText("the script", l.stderr, "event=other")
+
+	// Payloads: a file, JSON, binary data.
+	file := filepath.Join(t.TempDir(), "payload")
+	require.NoError(t, os.WriteFile(file, []byte("from a file\n"), 0o600))
+	require.Zero(t, e.run("event", "deploy", "@"+file, "--coalesce=false", "--wait", "20s").code)
+	require.Contains(t, l.stderr.String(), "INF from a file ")
+	require.Zero(t, e.run("event", "deploy", `{"a": [1, true]}`, "--json", "--coalesce=false", "--wait", "20s").code)
+	require.Contains(t, l.stderr.String(), `INF {"a":[1,true]} `)
+	require.Equal(t, 2, e.run("event", "deploy", `{"a"`, "--json").code)
+	require.Equal(t, 2, e.run("event", "deploy", "@/no/such").code)
+	require.Zero(t, l.end(syscall.SIGTERM))
+}
+
+func TestListenReportsScriptsThatFail(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	gone := scriptFile(t, "true")
+	on := map[string]string{
+		"fails": scriptFile(t, "echo why >&2; exit 3"), "hangs": scriptFile(t, "sleep 600"),
+		"large": scriptFile(t, "head -c 1000000 /dev/zero; exit 0"), "missing": gone, "plain": scriptFile(t, "true"),
+	}
+	args := []string{"listen", "--name", "l", "--script-timeout", "300ms", "--max-output", "1000"}
+	for name, path := range on {
+		args = append(args, "--on", name+"="+path)
+	}
+	e.start(args...)
+	e.await("the listener", func() bool { return e.servers()["l"].Lifecycle == "running" })
+	require.NoError(t, os.Remove(gone))
+	require.NoError(t, os.Chmod(on["plain"], 0o600))
+	for name, says := range map[string]string{
+		"fails": "exit code 3", "hangs": "ended, because it took longer than 300ms", "missing": "there is no such program", "plain": "chmod +x",
+	} {
+		r := e.run("event", name, "--wait", "20s", "--coalesce=false")
+		require.Equal(t, 1, r.code, "%s: %s", name, r.stdout)
+		require.Contains(t, r.stdout, says, name)
+	}
+	r := e.run("event", "large", "--wait", "20s", "--coalesce=false", "-o", "json")
+	require.Zero(t, r.code, r.stderr)
+	require.Contains(t, r.stdout, `"dropped_bytes": 999000`)
+	r = e.run("event", "nobody-wants-it", "--wait", "20s", "--coalesce=false")
+	require.Contains(t, r.stdout, "no script is for event")
+
+	for _, wrong := range [][]string{nil, {"--on", "x"}, {"--on", "x=/no/such"}, {"--on", "x=" + on["plain"]}, {"--on", "x=true", "--from", "now"}} {
+		require.Equal(t, 2, e.run(append([]string{"listen"}, wrong...)...).code, wrong)
+	}
+}
+
+func TestDurableListener(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	script := scriptFile(t, "cat")
+	args := []string{"listen", "--no-color", "--name", "l", "--durable", "mailer", "--on", "*=" + script}
+	l := e.start(args...)
+	e.await("the listener", func() bool { return e.servers()["l"].Lifecycle == "running" })
+	require.Zero(t, e.run("event", "a", "before", "--wait", "20s").code)
+	require.Zero(t, l.end(syscall.SIGTERM))
+	require.Zero(t, e.run("event", "b", "while it was away").code)
+	l = e.start(args...)
+	e.awaitText("what came meanwhile", l.stderr, "INF while it was away ")
+	require.NotContains(t, l.stderr.String(), "INF before ")
+}
