@@ -46,6 +46,7 @@ type Action struct {
 	limit      time.Duration
 	concurrent bool
 	coalesceBy string
+	parameters reflect.Type
 	audited    bool
 	secret     []string // paths of secret parameters
 	handle     handler
@@ -86,7 +87,7 @@ func OnResult[P, R any](name string, do func(context.Context, P) (R, error), opt
 	if do == nil {
 		return Action{name: name} // Subscribe says so
 	}
-	a := Action{name: name, secret: secretsIn(reflect.TypeFor[P]()), handle: func(ctx context.Context, raw bson.Raw) (any, error) {
+	a := Action{name: name, parameters: reflect.TypeFor[P](), secret: secretsIn(reflect.TypeFor[P]()), handle: func(ctx context.Context, raw bson.Raw) (any, error) {
 		parameters, err := decodeParameters[P](raw)
 		if err != nil {
 			e, _ := FromContext(ctx)

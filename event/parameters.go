@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -106,6 +107,9 @@ var rules = sync.OnceValue(func() *validator.Validate {
 	return v
 })
 
+// ruleWords are the commonest rules in words.
+var ruleWords = map[string]string{"min": "at least", "gte": "at least", "max": "at most", "lte": "at most", "oneof": "one of", "gt": "more than", "lt": "less than"}
+
 // validate checks the rules of a struct's tags.
 func validate(p any) error {
 	if t := reflect.TypeOf(p).Elem(); t.Kind() != reflect.Struct {
@@ -125,7 +129,7 @@ func validate(p any) error {
 		case f.Param() == "":
 			faults = append(faults, fmt.Errorf("parameter %q is no valid %s: %v", name, f.Tag(), f.Value()))
 		default:
-			faults = append(faults, fmt.Errorf("parameter %q is %v: it must be %s %s", name, f.Value(), f.Tag(), f.Param()))
+			faults = append(faults, fmt.Errorf("parameter %q is %v: it must be %s %s", name, f.Value(), cmp.Or(ruleWords[f.Tag()], f.Tag()), f.Param()))
 		}
 	}
 	return errors.Join(faults...)

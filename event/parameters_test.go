@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -70,8 +71,8 @@ func TestParametersNameWhatIsWrong(t *testing.T) {
 			"misspelt":        {"greet", bson.M{"name": "Jo", "prot": 7}, `unknown parameter "prot"; did you mean "port"? (known: name, port, level, mail, where, city)`},
 			"unknown":         {"greet", bson.M{"name": "Jo", "elephants": 7}, `unknown parameter "elephants" (known:`},
 			"type":            {"greet", bson.M{"name": 7}, "name"},
-			"rule":            {"greet", bson.M{"name": "Jo", "port": 70000}, `parameter "port" is 70000: it must be max 65535`},
-			"rule of words":   {"greet", bson.M{"name": "Jo", "level": "mid"}, `parameter "level" is mid: it must be oneof low high`},
+			"rule":            {"greet", bson.M{"name": "Jo", "port": 70000}, `parameter "port" is 70000: it must be at most 65535`},
+			"rule of words":   {"greet", bson.M{"name": "Jo", "level": "mid"}, `parameter "level" is mid: it must be one of low high`},
 			"rule by name":    {"greet", bson.M{"name": "Jo", "mail": "x"}, `parameter "mail" is no valid email`},
 			"below":           {"greet", bson.M{"name": "Jo", "where": bson.M{}}, `parameter "where.city" is missing`},
 			"none are taken":  {"nothing", bson.M{"x": 1}, `unknown parameter "x": the action takes none`},
@@ -126,3 +127,54 @@ type subscriberOf struct{ event.Action }
 
 func (subscriberOf) Name() string              { return "example" }
 func (s subscriberOf) Actions() []event.Action { return []event.Action{s.Action} }
+
+func TestTable(t *testing.T) {
+	bus := event.NewBus(eventtest.NewLog(0), eventtest.NewLog(0), event.Config{})
+	_, err := bus.Subscribe(greeter{})
+	require.NoError(t, err)
+	table := bus.Table()
+	require.Len(t, table, 2)
+	require.Equal(t, event.ActionInfo{
+		Subscriber: "example", Action: "greet", Doc: "greet somebody",
+		Parameters: []event.ParameterInfo{
+			{Name: "name", Type: "text", Required: true, Rules: "required"},
+			{Name: "port", Type: "integer", Default: "80", Rules: "min=1,max=65535"},
+			{Name: "level", Type: "text", Rules: "omitempty,oneof=low high"},
+			{Name: "mail", Type: "text", Rules: "omitempty,email"},
+			{Name: "where", Type: "document"},
+			{Name: "city", Type: "text", Default: "Ulm", Required: true, Rules: "required"},
+		},
+	}, table[0])
+	require.Empty(t, table[1].Parameters)
+	require.False(t, table[1].Free)
+
+	type odd struct {
+		Wait  time.Duration     `bson:"wait" doc:"how long"`
+		Key   string            `bson:"key" fleetcast:"secret"`
+		IDs   []bson.ObjectID   `bson:"ids"`
+		Any   any               `bson:"any"`
+		Map   map[string]string `bson:"map"`
+		Data  []byte            `bson:"data"`
+		When  time.Time
+		Ratio float32 `bson:"-"`
+	}
+	_, err = bus.Subscribe(named{"odd", event.On("do", func(context.Context, odd) error { return nil })})
+	require.NoError(t, err)
+	_, err = bus.Subscribe(named{"free", event.On("do", func(context.Context, bson.M) error { return nil })})
+	require.NoError(t, err)
+	table = bus.Table()
+	require.Equal(t, []string{"example", "example", "free", "odd"}, []string{table[0].Subscriber, table[1].Subscriber, table[2].Subscriber, table[3].Subscriber})
+	require.True(t, table[2].Free)
+	require.Equal(t, []event.ParameterInfo{
+		{Name: "wait", Type: "duration", Doc: "how long"}, {Name: "key", Type: "text", Secret: true}, {Name: "ids", Type: "list of id"},
+		{Name: "any", Type: "any"}, {Name: "map", Type: "document"}, {Name: "data", Type: "binary"}, {Name: "when", Type: "time"},
+	}, table[3].Parameters)
+}
+
+type named struct {
+	name   string
+	action event.Action
+}
+
+func (n named) Name() string            { return n.name }
+func (n named) Actions() []event.Action { return []event.Action{n.action} }

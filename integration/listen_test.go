@@ -104,3 +104,28 @@ func TestDurableListener(t *testing.T) {
 	e.awaitText("what came meanwhile", l.stderr, "INF while it was away ")
 	require.NotContains(t, l.stderr.String(), "INF before ")
 }
+
+func TestActionsOfTheFleet(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.server("a", "--workers", "1")
+	e.server("b", "--workers", "1", "--allow-exec")
+	r := e.run("actions")
+	require.Zero(t, r.code, r.stderr)
+	require.Regexp(t, `(?m)^server +pause +\[sticky\] +2 +take no new work`, r.stdout)
+	require.Regexp(t, `(?m)^exec +run +.*\[wait\].* +1 +run a command`, r.stdout)
+	r = e.run("actions", "logger", "set")
+	require.Zero(t, r.code, r.stderr)
+	require.Regexp(t, `--param level=… +text +trace, debug.*; required`, r.stdout)
+	require.Regexp(t, `--param for=… +duration +how long`, r.stdout)
+	require.Contains(t, r.stdout, "servers: a, b")
+	r = e.run("actions", "server", "kill", "--server", "b", "-o", "json")
+	require.Contains(t, r.stdout, `"default": "5s"`)
+	require.Contains(t, r.stdout, `"expires_after_ms": 60000`)
+	require.Equal(t, 3, e.run("actions", "nobody").code)
+	r = e.run("__complete", "publish", "server", "kill", "--param", "wa")
+	require.Contains(t, r.stdout, "wait_timeout=\thow long")
+	r = e.run("publish", "server", "pause", "--param", "stikcy=true")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stdout, `did you mean "sticky"?`)
+}

@@ -40,11 +40,18 @@ func NewRegistry(db *mongo.Database) *Registry {
 
 // List returns all servers, lost ones too, by name.
 func (r *Registry) List(ctx context.Context) ([]Entry, error) {
+	return r.list(ctx, bson.D{{Key: "table", Value: 0}})
+}
+
+// ListTables is List with the tables of the servers' actions.
+func (r *Registry) ListTables(ctx context.Context) ([]Entry, error) { return r.list(ctx, bson.D{}) }
+
+func (r *Registry) list(ctx context.Context, projection bson.D) ([]Entry, error) {
 	now, err := event.StoreTime(ctx, r.coll.Database())
 	if err != nil {
 		return nil, err
 	}
-	cursor, err := r.coll.Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "name", Value: 1}}))
+	cursor, err := r.coll.Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "name", Value: 1}}).SetProjection(projection))
 	if err != nil {
 		return nil, fmt.Errorf("read the registry: %w", err)
 	}
@@ -185,6 +192,7 @@ func (r *Registry) write(ctx context.Context, e Entry) error {
 	id := bson.D{{Key: "_id", Value: e.ID}}
 	result, err := r.coll.UpdateOne(ctx, id, update)
 	if err == nil && result.MatchedCount == 0 {
+		update = append(update, bson.E{Key: "$setOnInsert", Value: bson.D{{Key: "table", Value: e.Table}}})
 		_, err = r.coll.UpdateOne(ctx, id, update, options.UpdateOne().SetUpsert(true))
 	}
 	if err != nil {

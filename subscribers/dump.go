@@ -5,7 +5,7 @@ import "github.com/fleetcast/fleetcast/internal/stacks"
 // DumpParameters are those of server thread_dump.
 type DumpParameters struct {
 	// Process asks for all goroutines of the process instead of the workers'.
-	Process bool `bson:"process,omitempty" json:"process,omitempty"`
+	Process bool `bson:"process,omitempty" json:"process,omitempty" doc:"all goroutines of the process instead of the workers'"`
 }
 
 // Dump is the result of thread_dump of workers and of servers.

@@ -26,20 +26,20 @@ const (
 type ExecParameters struct {
 	// Command is the program and its arguments; a name without a slash is looked up
 	// in the server's PATH. With Shell it is one text for /bin/sh -c. Required.
-	Command []string `bson:"command" json:"command"`
-	Shell   bool     `bson:"shell,omitempty" json:"shell,omitempty"`
+	Command []string `bson:"command" json:"command" doc:"the program and its arguments; with shell one text"`
+	Shell   bool     `bson:"shell,omitempty" json:"shell,omitempty" doc:"the command is a text for /bin/sh -c"`
 	// Env is added to the server's environment; its values are in no record.
-	Env map[string]string `bson:"env,omitempty" json:"env,omitempty" fleetcast:"secret"`
+	Env map[string]string `bson:"env,omitempty" json:"env,omitempty" fleetcast:"secret" doc:"added to the server's environment"`
 	// Dir is where it runs. Default: where the server does.
-	Dir string `bson:"dir,omitempty" json:"dir,omitempty"`
+	Dir string `bson:"dir,omitempty" json:"dir,omitempty" doc:"where it runs (default: where the server does)"`
 	// Wait is how long the command may print nothing before its process group is
 	// killed; 0 means for ever. Default 2 s.
-	Wait Duration `bson:"wait" json:"wait"`
+	Wait Duration `bson:"wait" json:"wait" doc:"kill it when it has printed nothing for this long, 0 = never"`
 	// Limit is how long it may take in all; 0 means without limit. Default 10 min.
-	Limit Duration `bson:"limit" json:"limit"`
+	Limit Duration `bson:"limit" json:"limit" doc:"end it when it takes longer, 0 = never"`
 	// MaxOutput is how many bytes of output are sent; the rest is counted. Default 1
 	// MiB.
-	MaxOutput int64 `bson:"max_output" json:"max_output"`
+	MaxOutput int64 `bson:"max_output" json:"max_output" doc:"bytes of output that are sent; the rest is counted"`
 }
 
 // SetDefaults implements event.Defaulter.

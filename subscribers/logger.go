@@ -25,12 +25,12 @@ type LevelParameters struct {
 	// Level is trace, debug, info, warn, error, disabled, or default, with which a
 	// component follows the global level, and that is as it was at the start.
 	// Required.
-	Level string `bson:"level" json:"level"`
+	Level string `bson:"level" json:"level" validate:"required" doc:"trace, debug, info, warn, error, disabled or default"`
 	// Component is whose level it is. Default: the global one.
-	Component string `bson:"component,omitempty" json:"component,omitempty"`
+	Component string `bson:"component,omitempty" json:"component,omitempty" doc:"whose level it is (default: the global one)"`
 	// For is how long it stays so; then it is again what was set for good last.
 	// Default: for good.
-	For Duration `bson:"for,omitempty" json:"for,omitempty"`
+	For Duration `bson:"for,omitempty" json:"for,omitempty" doc:"how long it stays so (default: for good)"`
 }
 
 // LevelChange is the result of logger set.

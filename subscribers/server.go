@@ -2,7 +2,6 @@ package subscribers
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/fleetcast/fleetcast/event"
@@ -54,26 +53,26 @@ type ServerState struct {
 type PauseParameters struct {
 	// Sticky makes the pause a hold that servers obey which start later, until a
 	// resume. The publisher's Directory notes it (server.Registry), not the server.
-	Sticky bool `bson:"sticky,omitempty" json:"sticky,omitempty"`
+	Sticky bool `bson:"sticky,omitempty" json:"sticky,omitempty" doc:"hold back servers that start later, too, until resume"`
 }
 
 // ResizeParameters are those of server resize.
 type ResizeParameters struct {
 	// MaxWorkers is how many workers there shall be, at least 1. Required.
-	MaxWorkers int `bson:"max_workers" json:"max_workers"`
+	MaxWorkers int `bson:"max_workers" json:"max_workers" validate:"min=1" doc:"how many workers there shall be"`
 }
 
 // StopParameters are those of server stop.
 type StopParameters struct {
 	// Timeout is how long work may go on before it is cancelled; 0 means
 	// without limit. Default: the server's own.
-	Timeout *Duration `bson:"timeout,omitempty" json:"timeout,omitempty"`
+	Timeout *Duration `bson:"timeout,omitempty" json:"timeout,omitempty" doc:"how long work may go on before it is cancelled, 0 = without limit (default: the server's own)"`
 }
 
 // KillParameters are those of server kill.
 type KillParameters struct {
 	// WaitTimeout is how long cancelled work may take to end. Default 5 s.
-	WaitTimeout Duration `bson:"wait_timeout" json:"wait_timeout"`
+	WaitTimeout Duration `bson:"wait_timeout" json:"wait_timeout" doc:"how long cancelled work may take to end"`
 }
 
 // SetDefaults implements event.Defaulter.
@@ -120,9 +119,6 @@ func (s *Server) refresh(ctx context.Context, _ event.None) (ServerState, error)
 }
 
 func (s *Server) resize(ctx context.Context, p ResizeParameters) (ServerState, error) {
-	if p.MaxWorkers < 1 {
-		return ServerState{}, fmt.Errorf("max_workers is %d: at least 1; pause takes no new work", p.MaxWorkers)
-	}
 	return s.Control.Resize(ctx, p.MaxWorkers)
 }
 

@@ -10,10 +10,10 @@ import (
 // something that goes with it. What a Serf agent's event handlers get.
 type UserEvent struct {
 	// Name tells events apart. Required, at most 128 bytes.
-	Name string `bson:"name" json:"name" validate:"required,max=128"`
+	Name string `bson:"name" json:"name" validate:"required,max=128" doc:"tells events apart"`
 	// Payload is what goes with it: text, a bson.Binary, a bson.D or what else BSON
 	// has; nil for nothing.
-	Payload any `bson:"payload,omitempty" json:"payload"`
+	Payload any `bson:"payload,omitempty" json:"payload" doc:"what goes with it"`
 }
 
 // PublishUserEvent is the action of user events, for publishing them. With

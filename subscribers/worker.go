@@ -45,7 +45,7 @@ type WorkerOutcomes struct {
 type WorkerKillParameters struct {
 	// WaitTimeout is how long cancelled work may take to end before the worker
 	// is abandoned. Default 3 s.
-	WaitTimeout Duration `bson:"wait_timeout" json:"wait_timeout"`
+	WaitTimeout Duration `bson:"wait_timeout" json:"wait_timeout" doc:"how long cancelled work may take to end before the worker is abandoned"`
 }
 
 // SetDefaults implements event.Defaulter.

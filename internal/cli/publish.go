@@ -32,6 +32,7 @@ func (a *app) publishCommand() *cobra.Command {
 		return a.act(cmd.Context(), act, args[0], args[1], doc)
 	}
 	cmd.ValidArgsFunction = a.completeActions
+	_ = cmd.RegisterFlagCompletionFunc("param", a.completeParameters)
 	return cmd
 }
 

@@ -194,7 +194,7 @@ func (a *app) registryForCompletion(cmd *cobra.Command) []server.Entry {
 		return nil
 	}
 	defer s.close()
-	entries, err := server.NewRegistry(s.db).List(ctx)
+	entries, err := server.NewRegistry(s.db).ListTables(ctx)
 	if err != nil {
 		return nil
 	}
