@@ -44,6 +44,16 @@ func FromContext(ctx context.Context) (Event, bool) {
 	return Event{}, false
 }
 
+// Now returns the time by the database's clock, as [Bus.StoreTime] does, within an
+// action; elsewhere that of this process. With it an action whose effect ends by
+// itself knows what is left.
+func Now(ctx context.Context) time.Time {
+	if a, ok := ctx.Value(answerKey{}).(*answer); ok {
+		return a.bus.StoreTime()
+	}
+	return time.Now()
+}
+
 var (
 	errNoAction = errors.New("event.Emit: the context is not that of an action")
 	errAnswered = errors.New("event.Emit: the action has given its answer already")

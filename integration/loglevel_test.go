@@ -1,12 +1,54 @@
 package integration
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/logging"
+	"github.com/fleetcast/fleetcast/server"
 )
+
+// TestLogLevelOfAWebApplication: a process without workers that logs with log/slog is
+// a member of the fleet, and the command line knows it by name.
+func TestLogLevelOfAWebApplication(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	levels, err := logging.New("info")
+	require.NoError(t, err)
+	var http slog.LevelVar
+	levels.Bind("http", &http)
+	web, err := server.Open(t.Context(), e.db, nil, server.Config{
+		Bus: event.Config{Identity: event.Identity{Name: "web-1"}}, Logger: levels,
+	})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- web.Run(ctx) }()
+	defer func() { stop(); require.NoError(t, <-done) }()
+	e.await("the web application in the registry", func() bool { return e.servers()["web-1"].Name != "" })
+	e.server("worker-1", "--workers", "1")
+
+	r := e.run("log-level", "debug", "--component", "http", "--server", "web-*", "--for", "1h")
+	require.Zero(t, r.code, r.stdout+r.stderr)
+	require.Regexp(t, `^web-1 +done .* http: info → debug for 1h0m0s, until \d{4}-`, r.stdout)
+	require.Equal(t, slog.LevelDebug, http.Level())
+
+	r = e.run("log-level", "--list")
+	require.Zero(t, r.code, r.stderr)
+	require.Regexp(t, `(?m)^web-1 +http +debug +default +(59m|1h0m)`, r.stdout)
+	require.NotRegexp(t, `(?m)^web-1 +worker `, r.stdout, "it has no workers")
+	require.Less(t, strings.Index(r.stdout, "web-1"), strings.Index(r.stdout, "worker-1"), "by name")
+
+	s := e.call(1, "log-level", "default", "--component", "http")
+	require.Equal(t, []int{2, 1, 1}, []int{s.Matched, s.Done, s.Refused}, "the worker has no such component")
+	require.Equal(t, slog.LevelInfo, http.Level())
+}
 
 func TestLogLevelOfAComponent(t *testing.T) {
 	t.Parallel()
@@ -36,6 +78,7 @@ func TestLogLevelOfAComponent(t *testing.T) {
 	r = e.run("log-level", "warn", "--component", "event", "--for", "200ms", "-o", "json")
 	require.Zero(t, r.code, r.stderr)
 	require.Contains(t, r.stdout, `"for": "200ms"`)
+	require.Regexp(t, `"until": "\d{4}-\d\d-\d\dT[0-9:.]+Z"`, r.stdout)
 	level := func() (of struct{ Component, Level, Own string }) {
 		s := e.call(0, "log-level", "--list")
 		var list struct {
@@ -47,6 +90,19 @@ func TestLogLevelOfAComponent(t *testing.T) {
 	e.await("the level to go back", func() bool { return level().Level == "debug" })
 	require.Zero(t, e.run("log-level", "default", "--component", "event").code)
 	require.Equal(t, struct{ Component, Level, Own string }{"event", "info", "default"}, level())
+
+	// Its lines are gone, too: those of the next event come after those of this.
+	quiet := e.call(0, "publish", "server", "refresh").EventID
+	require.Zero(t, e.run("log-level", "debug", "--component", "event").code)
+	loud := e.call(0, "publish", "server", "refresh").EventID
+	e.awaitText("the bus at debug again", a.stderr, loud)
+	require.NotContains(t, a.stderr.String(), quiet)
+
+	// The server's own lines are not the bus's.
+	require.Zero(t, e.run("log-level", "disabled", "--component", "event").code)
+	require.Zero(t, e.run("pause").code)
+	e.awaitText("the server's line", a.stderr, "server paused")
+	require.Regexp(t, `server paused .*component=server`, a.stderr.String())
 
 	for _, wrong := range []string{"", "loud", "debug --for -1s", "default --for 1s", "--list info", "--list --for 1s"} {
 		require.Equal(t, 2, e.run(append([]string{"log-level"}, strings.Fields(wrong)...)...).code, wrong)

@@ -35,7 +35,7 @@ func Example_webApplication() {
 	<-bus.Listening()
 
 	log.Debug("not shown")
-	// fleetcast log-level debug --component http --for 10m
+	// What `fleetcast log-level debug --component http --for 10m` publishes.
 	_, err := bus.Publish(ctx, event.New("logger", "set", bson.M{"level": "debug", "component": "http", "for": "10m"}))
 	for err == nil && level.Level() != slog.LevelDebug {
 		time.Sleep(time.Millisecond)

@@ -109,8 +109,11 @@ var componentName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 // Logger returns log with the field component, following the component's level in
 // place of any of its own. An empty name means the global level, and no field. It
 // becomes the logger's sampler, in place of any of the user's, and without effect after
-// zerolog.DisableSampling(true). It panics on names of other characters than letters, digits, _ and -, or of more
-// than 64.
+// zerolog.DisableSampling(true). It panics on names of other characters than letters,
+// digits, _ and -, or of more than 64.
+//
+// A component is there from its first Logger or Bind on: make all of them when the
+// program starts, so that they are listed.
 func (l *Levels) Logger(log zerolog.Logger, component string) zerolog.Logger {
 	s := l.component(component)
 	if component != "" {

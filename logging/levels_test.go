@@ -171,11 +171,38 @@ func TestConcurrentUse(t *testing.T) {
 	all.Wait()
 }
 
+// TestDroppedLinesCostNoMemory, as most lines of a program are dropped.
+func TestDroppedLinesCostNoMemory(t *testing.T) {
+	log := newLevels(t).Logger(zerolog.New(io.Discard), "a")
+	require.Zero(t, testing.AllocsPerRun(100, func() { log.Debug().Str("key", "value").Int("n", 1).Msg("dropped") }))
+}
+
 // BenchmarkDropped is a line below the level.
 func BenchmarkDropped(b *testing.B) {
 	log := newLevels(b).Logger(zerolog.New(io.Discard), "a")
 	b.ReportAllocs()
 	for b.Loop() {
 		log.Debug().Str("key", "value").Int("n", 1).Msg("dropped")
+	}
+}
+
+// BenchmarkDroppedByZerolog is the same with zerolog's own level, to compare.
+func BenchmarkDroppedByZerolog(b *testing.B) {
+	log := zerolog.New(io.Discard).Level(zerolog.InfoLevel)
+	b.ReportAllocs()
+	for b.Loop() {
+		log.Debug().Str("key", "value").Int("n", 1).Msg("dropped")
+	}
+}
+
+// BenchmarkDroppedBySlog is a line below the level of a bound LevelVar.
+func BenchmarkDroppedBySlog(b *testing.B) {
+	var v slog.LevelVar
+	newLevels(b).Bind("a", &v)
+	log := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: &v}))
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		log.LogAttrs(ctx, slog.LevelDebug, "dropped", slog.String("key", "value"), slog.Int("n", 1))
 	}
 }

@@ -139,7 +139,7 @@ func (c *control) KillWorker(ctx context.Context, id int, wait time.Duration) (s
 	}
 	stacks, _ := c.pool.Stacks(id) // none when it has ended after all
 	for _, stack := range stacks {
-		logStack(zerolog.Ctx(ctx), stack)
+		logStack(c.logger(ctx), stack)
 		outcome.Stack = cmp.Or(stack.Raw, stack.Text)
 	}
 	return outcome, err
@@ -147,10 +147,8 @@ func (c *control) KillWorker(ctx context.Context, id int, wait time.Duration) (s
 
 // log begins a line that operators want to see: of the component server, although
 // the bus has called.
-func (c *control) log(ctx context.Context) *zerolog.Event {
-	line := zerolog.Ctx(c.server().context()).Info()
-	if e, ok := event.FromContext(ctx); ok {
-		line = line.Str("event_id", e.ID.Hex()).Str("action", e.Action)
-	}
-	return line
+func (c *control) log(ctx context.Context) *zerolog.Event { return c.logger(ctx).Info() }
+
+func (c *control) logger(ctx context.Context) *zerolog.Logger {
+	return zerolog.Ctx(c.server().ownLogger(ctx))
 }

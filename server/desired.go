@@ -85,7 +85,7 @@ func (r *Registry) desired(ctx context.Context, id bson.ObjectID) (Desired, erro
 	return entry.Desired, nil
 }
 
-// serverSubscriber is the subscriber "server" that comes to the desired state
+// serverSubscriber is the subscriber "server" that comes to the desired pause
 // after a gap.
 type serverSubscriber struct {
 	subscribers.Server
@@ -94,9 +94,19 @@ type serverSubscriber struct {
 
 // Gap implements event.GapHandler.
 func (s *serverSubscriber) Gap(ctx context.Context, gap event.Gap) {
-	ctx = zerolog.Ctx(s.control.server().context()).WithContext(ctx) // it is the server's, not the bus's
+	s.control.server().reconcile(ctx, gap, s.control.server().reconcilePause)
+}
+
+// reconcile applies a part of what is desired, trying until that is known. Each
+// subscriber does so for its own part, in order with its events: what was published
+// since is not undone.
+func (s *Server) reconcile(ctx context.Context, gap event.Gap, apply func(context.Context, Desired) error) {
+	ctx = s.ownLogger(ctx)
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
-		err := s.control.reconcile(ctx)
+		want, err := s.readDesired(ctx)
+		if err == nil {
+			err = apply(ctx, want)
+		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -111,34 +121,25 @@ func (s *serverSubscriber) Gap(ctx context.Context, gap event.Gap) {
 	}
 }
 
-// reconcile applies what is desired and not so. An entry that is new knows of
-// no pause: the holds do.
-func (c *control) reconcile(ctx context.Context) error {
-	s := c.server()
-	c.beats.show(ctx) // publishers note it in entries that are there
+func (s *Server) readDesired(ctx context.Context) (Desired, error) {
+	s.beats.show(ctx) // publishers note it in entries that are there
 	bounded, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
-	want, err := s.registry.desired(bounded, s.bus.Identity().ServerID)
-	if err != nil {
-		return err
-	}
-	if err := s.reconcilePause(ctx, want.Paused); err != nil {
-		return err
-	}
-	s.reconcileLevels(ctx, want.LogLevels)
-	return nil
+	return s.registry.desired(bounded, s.bus.Identity().ServerID)
 }
 
-func (s *Server) reconcilePause(ctx context.Context, want *bool) error {
-	if want == nil {
+// reconcilePause comes to the desired pause. An entry that is new knows of none:
+// the holds do.
+func (s *Server) reconcilePause(ctx context.Context, want Desired) error {
+	if want.Paused == nil {
 		return s.obeyHolds(ctx)
 	}
-	changed, err := s.setPaused(ctx, *want)
+	changed, err := s.setPaused(ctx, *want.Paused)
 	if _, stopping := errors.AsType[*event.RefusedError](err); stopping {
 		return nil
 	}
 	if changed {
-		zerolog.Ctx(ctx).Info().Bool("paused", *want).Msg("pause or resume made up for after a gap")
+		zerolog.Ctx(ctx).Info().Bool("paused", *want.Paused).Msg("pause or resume made up for after a gap")
 	}
 	return err
 }

@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 
-	"github.com/rs/zerolog"
-
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/stacks"
 	"github.com/fleetcast/fleetcast/subscribers"
@@ -15,7 +13,7 @@ func (c *control) ThreadDump(ctx context.Context, process bool) (subscribers.Dum
 		return c.WorkerDump(ctx, nil)
 	}
 	all := subscribers.TakeStacks()
-	zerolog.Ctx(ctx).Log().Int("goroutines", all.Goroutines).Msg("thread dump\n" + all.Stacks)
+	c.logger(ctx).Log().Int("goroutines", all.Goroutines).Msg("thread dump\n" + all.Stacks)
 	return subscribers.Dump{Workers: []subscribers.WorkerStack{}, Process: &all}, nil
 }
 
@@ -29,7 +27,7 @@ func (c *control) WorkerDump(ctx context.Context, ids []int) (subscribers.Dump, 
 	left := subscribers.MaxDump
 	for _, stack := range found {
 		w := stack.Worker
-		logStack(zerolog.Ctx(ctx), stack)
+		logStack(c.logger(ctx), stack)
 		one := subscribers.WorkerStack{ID: w.ID, State: string(w.State), Kind: w.Kind, WorkID: w.WorkID, Stack: stack.Text}
 		if stack.Raw != "" {
 			one.Stack, one.Cut = stacks.Limit(stack.Raw, left)

@@ -65,12 +65,38 @@ func (r *Registry) desiredLevel(ctx context.Context, e event.Event) (bson.D, err
 	return bson.D{{Key: key + ".passing", Value: p.Level}, {Key: key + ".until", Value: until}}, nil
 }
 
+// makeComponents makes the components that this server has, so that they are
+// listed before they log.
+func (s *Server) makeComponents() {
+	names := []string{componentEvent, componentServer}
+	if s.pool != nil {
+		names = append(names, componentWorker)
+	}
+	for _, name := range names {
+		s.cfg.Logger.Logger(zerolog.Nop(), name)
+	}
+}
+
 // component returns a context whose logger follows the level of a component.
 func (s *Server) component(ctx context.Context, name string) context.Context {
-	if s.cfg.Logger == nil {
+	if s.cfg.Logger == nil || zerolog.Ctx(ctx).GetLevel() == zerolog.Disabled { // there is none
 		return ctx
 	}
 	log := s.cfg.Logger.Logger(*zerolog.Ctx(ctx), name)
+	return log.WithContext(ctx)
+}
+
+// ownLogger returns ctx with the logger of the component server, in place of that of
+// the bus, which hands over its own to actions. The fields of the event stay.
+func (s *Server) ownLogger(ctx context.Context) context.Context {
+	if s.cfg.Logger == nil {
+		return ctx
+	}
+	fields := zerolog.Ctx(s.context()).With().Str("server_id", s.bus.Identity().ServerID.Hex())
+	if e, ok := event.FromContext(ctx); ok {
+		fields = fields.Str("event_id", e.ID.Hex()).Str("subscriber", e.Name).Str("action", e.Action)
+	}
+	log := fields.Logger()
 	return log.WithContext(ctx)
 }
 
@@ -107,13 +133,25 @@ func (l levelControl) Set(component, level string, d time.Duration) (previous st
 	return previous, nil
 }
 
+// loggerSubscriber is the subscriber "logger" that comes to the desired levels after
+// a gap.
+type loggerSubscriber struct {
+	subscribers.Logger
+	server *Server
+}
+
+// Gap implements event.GapHandler.
+func (l *loggerSubscriber) Gap(ctx context.Context, gap event.Gap) {
+	l.server.reconcile(ctx, gap, func(ctx context.Context, want Desired) error {
+		l.server.reconcileLevels(ctx, want.LogLevels)
+		return nil
+	})
+}
+
 // reconcileLevels applies the levels that are desired and not so. What cannot be
 // applied, such as a level of a later version, is logged and left: trying it again
 // would only keep the server from its events.
 func (s *Server) reconcileLevels(ctx context.Context, want map[string]DesiredLevel) {
-	if s.cfg.Logger == nil {
-		return
-	}
 	now := s.bus.StoreTime()
 	for _, have := range s.cfg.Logger.List() {
 		w, ok := want[levelKey(have.Name)]

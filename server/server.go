@@ -117,10 +117,8 @@ func (s *Server) join(bus *event.Bus) error {
 		all = append(all, &subscribers.Worker{Control: (*control)(s)})
 	}
 	if levels := s.cfg.Logger; levels != nil {
-		for _, name := range []string{componentEvent, componentServer, componentWorker} {
-			levels.Logger(zerolog.Nop(), name)
-		}
-		all = append(all, &subscribers.Logger{Control: levelControl{levels, s}, Now: bus.StoreTime})
+		s.makeComponents()
+		all = append(all, &loggerSubscriber{subscribers.Logger{Control: levelControl{levels, s}}, s})
 	}
 	for _, one := range all {
 		if _, err := bus.Subscribe(one); err != nil {

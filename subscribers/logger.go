@@ -28,17 +28,20 @@ type LevelParameters struct {
 	Level string `bson:"level" json:"level" validate:"required" doc:"trace, debug, info, warn, error, disabled or default"`
 	// Component is whose level it is. Default: the global one.
 	Component string `bson:"component,omitempty" json:"component,omitempty" doc:"whose level it is (default: the global one)"`
-	// For is how long it stays so; then it is again what was set for good last.
-	// Default: for good.
+	// For is how long it stays so, from the publishing on; then it is again what
+	// was set for good last. Default: for good.
 	For Duration `bson:"for,omitempty" json:"for,omitempty" doc:"how long it stays so (default: for good)"`
 }
 
 // LevelChange is the result of logger set.
 type LevelChange struct {
-	Component string    `bson:"component,omitempty" json:"component,omitempty"`
-	Level     string    `bson:"level" json:"level"`       // in force now
-	Previous  string    `bson:"previous" json:"previous"` // in force before
-	For       *Duration `bson:"for,omitempty" json:"for,omitempty"`
+	Component string `bson:"component,omitempty" json:"component,omitempty"`
+	Level     string `bson:"level" json:"level"`       // in force now
+	Previous  string `bson:"previous" json:"previous"` // in force before
+	// For is how long it is in force, from now on; nil when it is for good.
+	For *Duration `bson:"for,omitempty" json:"for,omitempty"`
+	// Until is when it goes back, by the database's clock; zero when it does not.
+	Until time.Time `bson:"until,omitempty" json:"until,omitzero"`
 }
 
 // LevelList is the result of logger list.
@@ -57,12 +60,7 @@ type ComponentLevel struct {
 
 // Logger is the subscriber "logger". A process that is no server, such as a web
 // application, may have it alone.
-type Logger struct {
-	Control LoggerControl
-	// Now is the database's time (event.Bus.StoreTime), by which a level that comes
-	// late holds only for the rest of its time. Default: this process's.
-	Now func() time.Time
-}
+type Logger struct{ Control LoggerControl }
 
 // Name implements event.Subscriber.
 func (l *Logger) Name() string { return "logger" }
@@ -78,7 +76,8 @@ func (l *Logger) Actions() []event.Action {
 }
 
 func (l *Logger) set(ctx context.Context, p LevelParameters) (LevelChange, error) {
-	if err := l.takeRest(ctx, &p); err != nil {
+	now := event.Now(ctx)
+	if err := p.takeRest(ctx, now); err != nil {
 		return LevelChange{}, err
 	}
 	previous, err := l.Control.Set(p.Component, p.Level, time.Duration(p.For))
@@ -90,7 +89,7 @@ func (l *Logger) set(ctx context.Context, p LevelParameters) (LevelChange, error
 	}
 	change := LevelChange{Component: p.Component, Previous: previous}
 	if p.For > 0 {
-		change.For = &p.For
+		change.For, change.Until = &p.For, now.Add(time.Duration(p.For)).UTC().Truncate(time.Millisecond)
 	}
 	for _, c := range l.Control.List() {
 		if c.Name == p.Component {
@@ -102,17 +101,13 @@ func (l *Logger) set(ctx context.Context, p LevelParameters) (LevelChange, error
 
 // takeRest leaves of the time that a level shall hold what has not passed since the
 // event was published, and refuses when nothing is left.
-func (l *Logger) takeRest(ctx context.Context, p *LevelParameters) error {
+func (p *LevelParameters) takeRest(ctx context.Context, now time.Time) error {
 	e, ok := event.FromContext(ctx)
 	if p.For == 0 || !ok {
 		return nil
 	}
-	now := time.Now
-	if l.Now != nil {
-		now = l.Now
-	}
 	// ts counts whole seconds: the event may be up to one second younger.
-	late := Duration(now().Sub(time.Unix(int64(e.Time.T), 0).Add(time.Second)))
+	late := Duration(now.Sub(time.Unix(int64(e.Time.T), 0).Add(time.Second)))
 	if late <= 0 {
 		return nil
 	}

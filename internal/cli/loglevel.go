@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -18,7 +19,7 @@ var levelWords = []string{"trace", "debug", "info", "warn", "error", "disabled",
 
 func (a *app) logLevelCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "log-level LEVEL", Args: cobra.ArbitraryArgs,
+		Use: "log-level LEVEL | --list", Args: cobra.ArbitraryArgs,
 		Short: "Set the log level of running servers, or of one of their components",
 		Long: `Set the log level of running servers: of all they log, or of one component, for good
 or for a while. With LEVEL default a component follows the level of all again, and
@@ -35,6 +36,7 @@ levels.`,
 	passing := cmd.Flags().Duration("for", 0, "go back after this time to what was set for good last (default: for good)")
 	cmd.Flags().StringVar(&p.Component, "component", "", "only this component (default: all that have no level of their own)")
 	byHandAlone(cmd, "list", "for", "component")
+	completeWords(cmd, "component", "event", "server", "worker") // those of every server; programs have more
 	for _, flag := range []string{"for", "component", "batch", "no-wait"} {
 		cmd.MarkFlagsMutuallyExclusive("list", flag)
 	}
@@ -72,9 +74,10 @@ func (a *app) listLevels(cmd *cobra.Command, act *acting, args []string) error {
 // tabulateLevels prints a row for each component of each server.
 func (a *app) tabulateLevels(ctx context.Context, bus *event.Bus, act *acting, e event.Event) error {
 	sum, finals, err := a.await(ctx, bus, act, e, func(event.Reply) {})
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
+	slices.SortFunc(finals, func(x, y event.Reply) int { return strings.Compare(x.Server, y.Server) })
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fprintf(w, "SERVER\tCOMPONENT\tLEVEL\tOWN\tGOES BACK IN\n")
 	for _, r := range finals {
@@ -88,7 +91,10 @@ func (a *app) tabulateLevels(ctx context.Context, bus *event.Bus, act *acting, e
 		}
 	}
 	_ = w.Flush()
-	return a.printSummaryOnly(e, sum)
+	if err := a.printSummaryOnly(e, sum); ctx.Err() == nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 func componentWord(name string) string {
@@ -117,7 +123,7 @@ func (a *app) printSummaryOnly(e event.Event, sum event.Summary) error {
 func levelChange(c subscribers.LevelChange) string {
 	text := fmt.Sprintf("%s: %s → %s", componentWord(c.Component), c.Previous, c.Level)
 	if c.For != nil {
-		text += " for " + c.For.String()
+		text += " for " + c.For.String() + ", until " + c.Until.Local().Format(time.DateTime)
 	}
 	return text
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"time"
 
@@ -155,8 +156,12 @@ func toReplyOutput(r event.Reply) replyOutput {
 	}
 }
 
-// toJSON turns a BSON value into plain JSON; what JSON lacks becomes relaxed
-// extended JSON.
+// extendedDate is a time of today's kind in relaxed extended JSON. In a string its
+// quotes would be escaped.
+var extendedDate = regexp.MustCompile(`\{"\$date":("[^"]*")\}`)
+
+// toJSON turns a BSON value into plain JSON, with times as RFC 3339; what JSON lacks
+// becomes relaxed extended JSON.
 func toJSON(v bson.RawValue) json.RawMessage {
 	null := json.RawMessage("null")
 	if len(v.Value) == 0 {
@@ -169,7 +174,7 @@ func toJSON(v bson.RawValue) json.RawMessage {
 	var doc struct {
 		V json.RawMessage `json:"v"`
 	}
-	if json.Unmarshal(text, &doc) != nil {
+	if json.Unmarshal(extendedDate.ReplaceAll(text, []byte("$1")), &doc) != nil {
 		return null
 	}
 	return doc.V
