@@ -31,10 +31,10 @@ type Entry struct {
 	Consumer  bool                `bson:"consumer"` // it runs workers, or has hooks; else it only publishes and listens
 	Actions   map[string][]string `bson:"actions"`  // what it can do, by subscriber
 	Traits    []event.Trait       `bson:"traits"`   // of these actions, those that have any
-	// Table describes the actions, as of joining the registry. List leaves it out.
-	Table     []event.ActionInfo `bson:"table,omitempty"`
-	Desired   Desired            `bson:"desired"` // written by publishers; by the server when it has applied another
-	Heartbeat Heartbeat          `bson:"heartbeat"`
+	TableID   string              `bson:"table_id"` // of the description of these actions
+	Table     []event.ActionInfo  `bson:"-"`        // that description, if ListTables has read the entry
+	Desired   Desired             `bson:"desired"`  // written by publishers; by the server when it has applied another
+	Heartbeat Heartbeat           `bson:"heartbeat"`
 
 	// Age is how old the beat was when the registry was read; it is not stored.
 	Age time.Duration `bson:"-"`

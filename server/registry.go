@@ -21,8 +21,8 @@ const ServersCollection = "servers"
 // Registry is the fleet's list of servers. It is safe for concurrent use, and
 // is the event.Directory of buses on the same database.
 type Registry struct {
-	coll, holds *mongo.Collection
-	trail       trail
+	coll, tables, holds *mongo.Collection
+	trail               trail
 }
 
 var _ event.Directory = (*Registry)(nil)
@@ -33,25 +33,18 @@ func NewRegistry(db *mongo.Database) *Registry {
 	primary := options.Collection().SetReadPreference(readpref.Primary())
 	lasting := options.Collection().SetReadPreference(readpref.Primary()).SetWriteConcern(writeconcern.Majority())
 	return &Registry{
-		coll: db.Collection(ServersCollection, primary), holds: db.Collection(HoldsCollection, lasting),
+		coll: db.Collection(ServersCollection, primary), tables: db.Collection(ActionsCollection, primary), holds: db.Collection(HoldsCollection, lasting),
 		trail: trail{coll: db.Collection(AuditCollection, lasting)},
 	}
 }
 
 // List returns all servers, lost ones too, by name.
 func (r *Registry) List(ctx context.Context) ([]Entry, error) {
-	return r.list(ctx, bson.D{{Key: "table", Value: 0}})
-}
-
-// ListTables is List with the tables of the servers' actions.
-func (r *Registry) ListTables(ctx context.Context) ([]Entry, error) { return r.list(ctx, bson.D{}) }
-
-func (r *Registry) list(ctx context.Context, projection bson.D) ([]Entry, error) {
 	now, err := event.StoreTime(ctx, r.coll.Database())
 	if err != nil {
 		return nil, err
 	}
-	cursor, err := r.coll.Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "name", Value: 1}}).SetProjection(projection))
+	cursor, err := r.coll.Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "name", Value: 1}}))
 	if err != nil {
 		return nil, fmt.Errorf("read the registry: %w", err)
 	}
@@ -145,6 +138,9 @@ func (r *Registry) register(ctx context.Context, e Entry) error {
 		return err
 	}
 	r.trail.keepAs(ctx)
+	if err := r.describe(ctx, e); err != nil {
+		return err
+	}
 	return r.beat(ctx, e)
 }
 
@@ -192,7 +188,6 @@ func (r *Registry) write(ctx context.Context, e Entry) error {
 	id := bson.D{{Key: "_id", Value: e.ID}}
 	result, err := r.coll.UpdateOne(ctx, id, update)
 	if err == nil && result.MatchedCount == 0 {
-		update = append(update, bson.E{Key: "$setOnInsert", Value: bson.D{{Key: "table", Value: e.Table}}})
 		_, err = r.coll.UpdateOne(ctx, id, update, options.UpdateOne().SetUpsert(true))
 	}
 	if err != nil {
@@ -210,7 +205,7 @@ func beatFields(e Entry) bson.D {
 		{Key: "version", Value: e.Version}, {Key: "labels", Value: e.Labels},
 		{Key: "started_at", Value: e.StartedAt}, {Key: "lifecycle", Value: e.Lifecycle},
 		{Key: "paused", Value: e.Paused}, {Key: "consumer", Value: e.Consumer}, {Key: "actions", Value: e.Actions},
-		{Key: "traits", Value: e.Traits},
+		{Key: "traits", Value: e.Traits}, {Key: "table_id", Value: e.TableID},
 		{Key: "heartbeat.position", Value: h.Position}, {Key: "heartbeat.state", Value: h.State},
 		{Key: "heartbeat.last_error", Value: h.LastError},
 		{Key: "heartbeat.lag_ms", Value: h.LagMS}, {Key: "heartbeat.gaps", Value: h.Gaps},

@@ -36,6 +36,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	base      context.Context // of Run, without its end; nil before
+	table     actionTable     // as of the start of Run
 	lifecycle Lifecycle
 	paused    bool
 	joined    bool          // it has entered the registry
@@ -224,5 +225,6 @@ func (s *Server) begin(ctx context.Context) (context.Context, bool) {
 		return ctx, false
 	}
 	s.base = context.WithoutCancel(s.component(ctx, componentServer))
+	s.table = newActionTable(s.bus.Table())
 	return ctx, true
 }
