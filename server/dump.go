@@ -13,7 +13,7 @@ func (c *control) ThreadDump(ctx context.Context, process bool) (subscribers.Dum
 		return c.WorkerDump(ctx, nil)
 	}
 	all := subscribers.TakeStacks()
-	c.logger(ctx).Log().Int("goroutines", all.Goroutines).Msg("thread dump\n" + all.Stacks)
+	c.logger(ctx).Log().Int("goroutines", all.Goroutines).Msg(all.Log())
 	return subscribers.Dump{Workers: []subscribers.WorkerStack{}, Process: &all}, nil
 }
 

@@ -1,6 +1,10 @@
 package subscribers
 
-import "github.com/fleetcast/fleetcast/internal/stacks"
+import (
+	"fmt"
+
+	"github.com/fleetcast/fleetcast/internal/stacks"
+)
 
 // DumpParameters are those of server thread_dump.
 type DumpParameters struct {
@@ -33,21 +37,36 @@ type WorkerStack struct {
 // beyond that, and counted.
 const MaxDump = 8 << 20
 
+// maxPlaces bounds ProcessStacks.Places, in bytes.
+const maxPlaces = 1 << 20
+
 // ProcessStacks is the result of logger thread_dump: the runtime's own traceback of
 // all goroutines of a process.
 type ProcessStacks struct {
-	Goroutines int    `bson:"goroutines" json:"goroutines"`
+	Goroutines int    `bson:"goroutines" json:"goroutines"` // in the process
 	Stacks     string `bson:"stacks" json:"stacks"`
-	// Cut is how many goroutines were left out, because the dump became too large.
+	// Cut is how many goroutines are not in Stacks, because it became too large.
 	Cut int `bson:"cut,omitempty" json:"cut,omitempty"`
+	// Places is there when something was cut: how many of all goroutines are where,
+	// in the format of the goroutine profile, at most 1 MiB.
+	Places string `bson:"places,omitempty" json:"places,omitempty"`
 }
 
 // TakeStacks returns the stacks of this process. The world stands still meanwhile:
 // some milliseconds for a thousand goroutines.
 func TakeStacks() ProcessStacks {
-	text := stacks.Take()
-	all, _ := stacks.Parse(text)
-	p := ProcessStacks{Goroutines: len(all)}
-	p.Stacks, p.Cut = stacks.Limit(text, MaxDump)
+	text, missing := stacks.Take(MaxDump)
+	p := ProcessStacks{Goroutines: stacks.Count(text) + missing, Stacks: text, Cut: missing}
+	if missing > 0 {
+		p.Places = stacks.Places(maxPlaces)
+	}
 	return p
+}
+
+// Log returns what is logged of it.
+func (p ProcessStacks) Log() string {
+	if p.Cut == 0 {
+		return "thread dump\n" + p.Stacks
+	}
+	return fmt.Sprintf("thread dump\n%s\n… and %d goroutines more: the dump was too large. Where all are:\n\n%s", p.Stacks, p.Cut, p.Places)
 }

@@ -128,6 +128,6 @@ func (l *Logger) list(context.Context, event.None) (LevelList, error) {
 
 func (l *Logger) threadDump(ctx context.Context, _ event.None) (ProcessStacks, error) {
 	p := TakeStacks()
-	zerolog.Ctx(ctx).Log().Int("goroutines", p.Goroutines).Msg("thread dump\n" + p.Stacks)
+	zerolog.Ctx(ctx).Log().Int("goroutines", p.Goroutines).Msg(p.Log())
 	return p, nil
 }

@@ -33,7 +33,8 @@ type Stack struct {
 	// Raw is the part of the runtime's own traceback that is the worker's and its
 	// work's: with numbers and waiting times. It is empty unless tracebacks show
 	// labels (GODEBUG has tracebacklabels=1; os.Setenv at the start of a program will
-	// do), and for work that has Hooks.Dump.
+	// do), for work that has Hooks.Dump, and when all goroutines of the process take
+	// more than 16 MiB.
 	Raw string
 }
 
@@ -81,10 +82,18 @@ func (p *Pool) goroutines(workers []Status) []Stack {
 	return found
 }
 
+// maxTraceback bounds the traceback of the process, in bytes, and with it how long the
+// world stands still: a second or so.
+const maxTraceback = 16 << 20
+
 // tracebacks takes a traceback and returns this pool's part of it, by the label
 // of the worker.
 func (p *Pool) tracebacks() map[string]string {
-	goroutines, _ := stacks.Parse(stacks.Take())
+	text, missing := stacks.Take(maxTraceback)
+	if missing > 0 {
+		return nil // whose they are is not known: the profile has all
+	}
+	goroutines, _ := stacks.Parse(text)
 	byWorker := map[string]string{}
 	for _, g := range goroutines {
 		if worker := g.Labels[LabelWorker]; worker != "" && g.Labels[LabelPool] == p.id {

@@ -65,6 +65,7 @@ goroutines.`,
 type dumped struct {
 	server string
 	worker subscribers.WorkerStack // its ID is 0 for a process
+	places string                  // see subscribers.ProcessStacks
 }
 
 func (d dumped) title() string {
@@ -84,14 +85,14 @@ func dumpsOf(e event.Event, r event.Reply) (dumps []dumped) {
 		return nil
 	}
 	for _, w := range dump.Workers {
-		dumps = append(dumps, dumped{r.Server, w})
+		dumps = append(dumps, dumped{r.Server, w, ""})
 	}
 	process := dump.Process
 	if process == nil && dump.Stacks != "" {
 		process = &dump.ProcessStacks
 	}
 	if process != nil {
-		dumps = append(dumps, dumped{r.Server, subscribers.WorkerStack{Stack: process.Stacks, Cut: process.Cut}})
+		dumps = append(dumps, dumped{r.Server, subscribers.WorkerStack{Stack: process.Stacks, Cut: process.Cut}, process.Places})
 	}
 	return dumps
 }
@@ -100,6 +101,9 @@ func (a *app) printDump(d dumped) {
 	a.printf("=== %s\n", d.title())
 	a.printStack(d.worker.Stack)
 	a.printf("%s\n", cutNote(d.worker.Cut))
+	if d.places != "" {
+		a.printf("Where all goroutines of %s are:\n\n%s\n", d.server, d.places)
+	}
 }
 
 // printStack groups what is Go's, and leaves all else as it is.

@@ -87,7 +87,10 @@ func (g Group) String() string {
 		fmt.Fprintf(&text, "labels:%s\n", labels)
 	}
 	for _, f := range first.Frames {
-		fmt.Fprintf(&text, "%s\n\t%s:%d\n", f.Func, f.File, f.Line)
+		fmt.Fprintf(&text, "%s\n", f.Func)
+		if f.File != "" {
+			fmt.Fprintf(&text, "\t%s:%d\n", f.File, f.Line)
+		}
 	}
 	if by := first.CreatedBy; by.Func != "" {
 		fmt.Fprintf(&text, "created by %s\n\t%s:%d\n", by.Func, by.File, by.Line)

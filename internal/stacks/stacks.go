@@ -4,8 +4,10 @@ package stacks
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +26,8 @@ type Goroutine struct {
 	Raw string
 }
 
-// Frame is one call.
+// Frame is one call; or, without a File, a remark of the runtime's about calls that
+// it does not show.
 type Frame struct {
 	Func string // without its arguments
 	File string
@@ -76,10 +79,16 @@ func parse(block string) (Goroutine, bool) {
 	g.ID, _ = strconv.Atoi(m[1])
 	g.condition(m[2])
 	lines := strings.Split(strings.TrimRight(body, "\n"), "\n")
-	for i := 0; i+1 < len(lines); i++ {
-		file, ok := strings.CutPrefix(lines[i+1], "\t")
+	for i := 0; i < len(lines); i++ {
+		file, ok := "", false
+		if i+1 < len(lines) {
+			file, ok = strings.CutPrefix(lines[i+1], "\t")
+		}
 		if !ok {
-			continue // a line about frames that were left out
+			if remark := strings.TrimSpace(lines[i]); remark != "" {
+				g.Frames = append(g.Frames, Frame{Func: remark})
+			}
+			continue
 		}
 		f := Frame{Func: lines[i]}
 		f.at(file)
@@ -170,23 +179,43 @@ func withoutArguments(call string) string {
 	return call
 }
 
-// maxText bounds the traceback that is taken at all, in bytes.
-const maxText = 64 << 20
-
-// Take returns the traceback of all goroutines of this process. The world stands
-// still meanwhile: some milliseconds for a thousand of them. Labels are in it if
-// the program was built with, or runs with, GODEBUG tracebacklabels=1.
-func Take() string {
-	for size := 1 << 20; ; size *= 2 {
-		buf := make([]byte, min(size, maxText))
+// Take returns the traceback of the goroutines of this process, and how many of
+// them are missing from it because it would be larger than limit bytes. The world
+// stands still meanwhile: some milliseconds for a thousand of them. Labels are in it
+// if the program runs with GODEBUG tracebacklabels=1.
+func Take(limit int) (text string, missing int) {
+	for size := min(limit, 64<<10+runtime.NumGoroutine()<<10); ; size = min(limit, 2*size) {
+		buf := make([]byte, size)
 		n := runtime.Stack(buf, true)
 		if n < len(buf) {
-			return string(buf[:n])
+			return string(buf[:n]), 0
 		}
-		if size >= maxText { // the last goroutine may be cut off
-			return string(buf[:bytes.LastIndex(buf, []byte("\n\n"))+1])
+		if size == limit { // the last goroutine may be cut off
+			text = string(buf[:bytes.LastIndex(buf, []byte("\n\n"))+1])
+			return text, max(1, runtime.NumGoroutine()-Count(text))
 		}
 	}
+}
+
+// Count returns how many goroutines a traceback shows.
+func Count(text string) int {
+	goroutines, _ := Parse(text)
+	return len(goroutines)
+}
+
+// Places lists how many goroutines of this process are where, the most first, as the
+// goroutine profile does: some hundred bytes for each place, however many they are.
+// What does not fit into limit bytes is left out, and that is said.
+func Places(limit int) string {
+	var text strings.Builder
+	if err := pprof.Lookup("goroutine").WriteTo(&text, 1); err != nil {
+		return "no goroutine profile: " + err.Error() + "\n"
+	}
+	if text.Len() <= limit {
+		return text.String()
+	}
+	end := strings.LastIndex(text.String()[:limit], "\n\n") + 1
+	return text.String()[:end] + fmt.Sprintf("\n… %d bytes more: the rarest places\n", text.Len()-end)
 }
 
 // Limit cuts a traceback after the last goroutine that fits into that many bytes,
@@ -196,6 +225,5 @@ func Limit(text string, limit int) (string, int) {
 		return text, 0
 	}
 	end := strings.LastIndex(text[:limit], "\n\n") + 1
-	left, _ := Parse(strings.TrimLeft(text[end:], "\n"))
-	return text[:end], len(left)
+	return text[:end], Count(strings.TrimLeft(text[end:], "\n"))
 }

@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"context"
+	"runtime"
 	"runtime/pprof"
 	"strings"
 	"sync"
@@ -38,12 +39,17 @@ func TestParse(t *testing.T) {
 	g.Raw = ""
 	require.Equal(t, Goroutine{
 		ID: 19, State: "sleep, locked to thread", Wait: 12 * time.Minute, Labels: map[string]string{"a, b": `x"]:`, "worker": "7"},
-		Frames:    []Frame{{"time.Sleep", "/go/time.go", 363}, {"app.(*importer[...]).wait", "/src/a b/import.go", 5}},
+		Frames:    []Frame{{"time.Sleep", "/go/time.go", 363}, {"app.(*importer[...]).wait", "/src/a b/import.go", 5}, {Func: "...additional frames elided..."}},
 		CreatedBy: Frame{"main.main", "/src/main.go", 5},
 	}, g)
 	require.Equal(t, []Frame{{"app.f", "C:/src/f.go", 7}}, goroutines[2].Frames)
 	require.Equal(t, "chan receive", goroutines[2].State)
 	require.Equal(t, Frame{}, goroutines[0].CreatedBy)
+}
+
+func take() string {
+	text, _ := Take(64 << 20)
+	return text
 }
 
 //go:noinline
@@ -67,8 +73,8 @@ func TestTake(t *testing.T) {
 		}
 		return found
 	}
-	require.Eventually(t, func() bool { return len(of(Take())) == 3 }, 10*time.Second, time.Millisecond)
-	before := of(Take())
+	require.Eventually(t, func() bool { return len(of(take())) == 3 }, 10*time.Second, time.Millisecond)
+	before := of(take())
 	groups := Grouped(before)
 	require.Len(t, groups, 1, "they differ in their labels alone")
 	text := groups[0].String()
@@ -77,10 +83,46 @@ func TestTake(t *testing.T) {
 	require.Contains(t, text, "created by sync.(*WaitGroup).Go\n")
 
 	c <- struct{}{}
-	require.Eventually(t, func() bool { return len(of(Take())) == 2 }, 10*time.Second, time.Millisecond)
-	d := Diff(before, of(Take()))
+	require.Eventually(t, func() bool { return len(of(take())) == 2 }, 10*time.Second, time.Millisecond)
+	d := Diff(before, of(take()))
 	require.Len(t, d.Still, 2)
 	require.Equal(t, []int{0, 1, 0}, []int{d.Moved, d.Ended, d.Started})
+}
+
+// What the runtime says of calls that it does not show is shown.
+func TestRemarks(t *testing.T) {
+	const text = "goroutine 9 [chan receive]:\nmain.f(0x1)\n\t/a.go:3 +0x1\n...201 frames elided...\nmain.g()\n\t/a.go:9 +0x1\n\n" +
+		"goroutine 10 [running]:\n\tgoroutine running on other thread; stack unavailable\ncreated by main.main in goroutine 1\n\t/a.go:1 +0x2\n"
+	goroutines, _ := Parse(text)
+	var grouped strings.Builder
+	require.NoError(t, Write(&grouped, Grouped(goroutines)))
+	require.Equal(t, "1 goroutine [chan receive]: 9\nmain.f\n\t/a.go:3\n...201 frames elided...\nmain.g\n\t/a.go:9\n\n"+
+		"1 goroutine [running]: 10\ngoroutine running on other thread; stack unavailable\ncreated by main.main\n\t/a.go:1\n", grouped.String())
+}
+
+// A traceback that is too large is whole goroutines, and none is lost uncounted.
+func TestTakeCountsWhatIsMissing(t *testing.T) {
+	const n, limit = 500, 64 << 10
+	c := make(chan struct{})
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() { waits(c) })
+	}
+	defer func() { close(c); all.Wait() }()
+	before := runtime.NumGoroutine()
+	text, missing := Take(limit)
+	require.LessOrEqual(t, len(text), limit)
+	goroutines, rest := Parse(text)
+	require.Empty(t, rest)
+	require.Greater(t, len(goroutines), 10)
+	require.Contains(t, goroutines[len(goroutines)-1].Raw, "created by", "the last one is whole")
+	require.InDelta(t, before, len(goroutines)+missing, 2)
+	whole, missing := Take(64 << 20)
+	require.Zero(t, missing)
+	require.GreaterOrEqual(t, Count(whole), n)
+
+	require.Eventually(t, func() bool { return strings.Contains(Places(1<<20), "\n500 @ ") }, 10*time.Second, time.Millisecond)
+	require.Regexp(t, `(?s)stacks\.waits.*\n… \d+ bytes more: the rarest places\n$`, Places(1<<10))
 }
 
 func TestGroupsByWait(t *testing.T) {
