@@ -2,6 +2,7 @@ package subscribers
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/fleetcast/fleetcast/internal/stacks"
 )
@@ -25,11 +26,15 @@ type WorkerStack struct {
 	State  string `bson:"state" json:"state"`
 	Kind   string `bson:"kind,omitempty" json:"kind,omitempty"`
 	WorkID string `bson:"work_id,omitempty" json:"work_id,omitempty"`
+	// BusySince is when its unit of work began by the server's clock; the zero time
+	// when it has none.
+	BusySince time.Time `bson:"busy_since,omitempty" json:"busy_since,omitzero"`
 	// Stack has all goroutines that the worker and its work have started: the
 	// runtime's own traceback, or, if that cannot tell whose they are, a text for
 	// people. For a child process it is what that has printed.
 	Stack string `bson:"stack" json:"stack"`
 	// Cut is how many goroutines were left out, because the dump became too large.
+	// What another program has printed ends with a line that says so instead.
 	Cut int `bson:"cut,omitempty" json:"cut,omitempty"`
 }
 
