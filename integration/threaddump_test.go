@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,7 +18,8 @@ func TestThreadDumpComesHome(t *testing.T) {
 
 	r := e.run("thread-dump", "--server", "hung")
 	require.Zero(t, r.code, r.stderr)
-	require.Equal(t, 3, strings.Count(r.stdout, "=== hung worker"))
+	require.Regexp(t, `^=== hung: 3 workers busy alike: (?:[123] \w+ [123](?:, |\n)){3}3 goroutines \[chan receive\]: \d+, \d+, \d+\n`, r.stdout)
+	r = e.run("thread-dump", "--server", "hung", "--worker-id", "2")
 	require.Regexp(t, `=== hung worker 2: busy \w+ \d+\n1 goroutine \[chan receive\]: \d+\nlabels: .*fleetcast_worker=2\n`, r.stdout)
 	require.Contains(t, r.stdout, "worker/demo.hang\n\t")
 	require.Contains(t, hung.stderr.String(), "demo.hang", "it is in the log, too")
@@ -67,6 +69,60 @@ func TestThreadDumpDiff(t *testing.T) {
 	require.Equal(t, 2, e.run("thread-dump", "--diff", "1s", "--raw").code)
 }
 
+type diffed struct {
+	Servers []struct {
+		ServerID string `json:"server_id"`
+		Server   string `json:"server"`
+		New      bool   `json:"new"`
+		Still    []struct {
+			Stack string `json:"stack"`
+		} `json:"still"`
+		Moved int `json:"moved"`
+	} `json:"servers"`
+}
+
+// TestThreadDumpDiffOfHealthyWorkers: all work waits at the same place, but only that
+// which hangs is the same work.
+func TestThreadDumpDiffOfHealthyWorkers(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.server("healthy", "--workers", "2")
+	e.server("hung", "--workers", "1", "--demo-hang", "1")
+	e.await("work", func() bool { return e.servers()["healthy"].busy() == 2 && e.servers()["hung"].busy() == 1 })
+	r := e.run("thread-dump", "--diff", "5s", "-o", "json") // a unit takes at most four
+	require.Zero(t, r.code, r.stderr)
+	var out diffed
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &out), r.stdout)
+	require.Len(t, out.Servers, 3)
+	require.Equal(t, "hung", out.Servers[0].Server, "what stands still is first")
+	require.Len(t, out.Servers[0].Still, 1)
+	require.Contains(t, out.Servers[0].Still[0].Stack, "demo.hang")
+	for _, s := range out.Servers[1:] {
+		require.Empty(t, s.Still)
+		require.Equal(t, 1, s.Moved)
+	}
+}
+
+// TestThreadDumpDiffOfRestartedServer: the successor has the same name, and numbers
+// its goroutines anew.
+func TestThreadDumpDiffOfRestartedServer(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	a := e.server("a", "--workers", "1", "--shutdown-timeout", "100ms")
+	diff := e.start("thread-dump", "--process", "--diff", "20s", "-o", "json")
+	e.awaitText("the first dump", diff.stderr, "the second dump comes")
+	a.end(syscall.SIGTERM)
+	e.server("a", "--workers", "1")
+	<-diff.exited
+	require.Zero(t, diff.code, diff.stderr)
+	var out diffed
+	require.NoError(t, json.Unmarshal([]byte(diff.stdout.String()), &out), diff.stdout)
+	require.Len(t, out.Servers, 1)
+	require.Equal(t, e.servers()["a"].ID, out.Servers[0].ServerID)
+	require.True(t, out.Servers[0].New)
+	require.Empty(t, out.Servers[0].Still)
+}
+
 // TestLargeThreadDump is larger than what one reply carries.
 func TestLargeThreadDump(t *testing.T) {
 	t.Parallel()
@@ -74,6 +130,9 @@ func TestLargeThreadDump(t *testing.T) {
 	const workers = 300
 	e.server("a", "--workers", "300", "--demo-hang", "1")
 	e.await("work", func() bool { return e.servers()["a"].busy() == workers })
+	r := e.run("thread-dump")
+	require.Zero(t, r.code, r.stderr)
+	require.Equal(t, 1, strings.Count(r.stdout, "=== "), "300 workers that hang alike are shown once")
 	s := e.call(0, "thread-dump")
 	require.Greater(t, len(s.Replies[0].Payload), 256<<10)
 	var dump struct {

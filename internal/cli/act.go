@@ -93,6 +93,11 @@ func (a *app) call(ctx context.Context, bus *event.Bus, act *acting, e event.Eve
 	if err := a.printSummary(e, sum, finals); err != nil {
 		return err
 	}
+	return a.ended(ctx, e, sum)
+}
+
+// ended is how a command ends that has shown the answers.
+func (a *app) ended(ctx context.Context, e event.Event, sum event.Summary) error {
 	if ctx.Err() != nil {
 		a.say("interrupted: the servers go on with it; `fleetcast replies %s` shows their answers\n", e.ID.Hex())
 		return ctx.Err()
@@ -145,12 +150,15 @@ func (a *app) printReply(e event.Event, r event.Reply) {
 	if a.output != "text" || r.Kind == event.Ack {
 		return
 	}
-	if dumps := dumpsOf(e, r); len(dumps) > 0 {
-		for _, d := range dumps {
-			a.printDump(d)
-		}
-		return
+	dumps := dumpsOf(e, r)
+	a.printDumps(dumps)
+	if len(dumps) == 0 || r.Kind == event.Failed {
+		a.printAnswer(r)
 	}
+}
+
+// printAnswer prints an answer in a line.
+func (a *app) printAnswer(r event.Reply) {
 	took := ""
 	if r.Kind.Final() {
 		took = short(time.Duration(r.DurationMS * float64(time.Millisecond)))

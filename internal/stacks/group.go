@@ -29,7 +29,7 @@ func Grouped(goroutines []Goroutine) []Group {
 	var groups []Group
 	index := map[string]int{}
 	for _, g := range ordered {
-		place := g.place()
+		place := g.Place()
 		i, ok := index[place]
 		if !ok {
 			i = len(groups)
@@ -41,8 +41,8 @@ func Grouped(goroutines []Goroutine) []Group {
 	return groups
 }
 
-// place is the same text for goroutines at the same place.
-func (g Goroutine) place() string {
+// Place is the same text for goroutines at the same place.
+func (g Goroutine) Place() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s\n", g.State)
 	for _, f := range g.Frames {
@@ -128,8 +128,8 @@ func list(words []string, separator string) string {
 	return strings.Join(words, separator)
 }
 
-// labels lists the labels with all values that occur.
-func (g Group) labels() string {
+// Labels returns the labels with all values that occur.
+func (g Group) Labels() map[string][]string {
 	values := map[string][]string{}
 	for _, one := range g.Goroutines {
 		for key, value := range one.Labels {
@@ -138,6 +138,11 @@ func (g Group) labels() string {
 			}
 		}
 	}
+	return values
+}
+
+func (g Group) labels() string {
+	values := g.Labels()
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		fmt.Fprintf(&text, " %s=%s", key, list(values[key], ","))
@@ -159,7 +164,7 @@ type Difference struct {
 func Diff(before, after []Goroutine) Difference {
 	places := map[int]string{}
 	for _, g := range before {
-		places[g.ID] = g.place()
+		places[g.ID] = g.Place()
 	}
 	d := Difference{Ended: len(before)}
 	for _, g := range after {
@@ -168,7 +173,7 @@ func Diff(before, after []Goroutine) Difference {
 		case !was:
 			d.Started++
 			continue
-		case place == g.place():
+		case place == g.Place():
 			d.Still = append(d.Still, g)
 		default:
 			d.Moved++
