@@ -144,7 +144,7 @@ func startCeleryCaller(ctx context.Context, env []string, python, program string
 	defer stop()
 	if !c.out.Scan() { // "ready"
 		c.end()
-		return nil, fmt.Errorf("celery's caller did not start: %w\n%s", errors.Join(c.out.Err(), context.Cause(ctx)), c.errors)
+		return nil, errors.Join(fmt.Errorf("celery's caller did not start: %s", c.errors), c.out.Err(), context.Cause(ctx))
 	}
 	return c, nil
 }

@@ -13,7 +13,16 @@ import sys
 import time
 
 from celery import Celery
+from celery.apps.worker import Worker
 from celery.worker.control import control_command
+
+# What a worker loads as it starts, so that the processes begin with it.
+import celery.concurrency.solo  # noqa: F401
+import celery.worker.autoscale  # noqa: F401
+import celery.worker.components  # noqa: F401
+import celery.worker.consumer  # noqa: F401
+import celery.worker.strategy  # noqa: F401
+import kombu.transport.redis  # noqa: F401
 
 app = Celery("peers", broker=os.environ.get("PEERS_BROKER", ""))
 app.conf.broker_connection_retry = False
@@ -31,21 +40,21 @@ def worker(i):
     global tally
     tally = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     tally.connect(os.environ["PEERS_TALLY"])
-    app.worker_main([
-        "worker", "--pool=solo", "--hostname=w%d@peers" % i, "--loglevel=ERROR",
+    Worker(
+        app=app, hostname="w%d@peers" % i, pool="solo", loglevel="ERROR", quiet=True,
         # What the workers would tell each other; a hundred of them would be busy with it.
-        "--without-gossip", "--without-mingle", "--without-heartbeat",
-    ])
+        without_gossip=True, without_mingle=True, without_heartbeat=True,
+    ).start()
 
 
 def workers(n):
-    children = []
+    app.finalize()
+    app.loader.import_default_modules()
     for i in range(n):
         pid = os.fork()
         if pid == 0:
             worker(i)
             os._exit(0)
-        children.append(pid)
     print("started", flush=True)
     pid, status = os.wait()
     sys.exit("worker %d has ended with status %d" % (pid, status))

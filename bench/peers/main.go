@@ -38,7 +38,7 @@ func main() {
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if ctx.Err() != nil {
-		fmt.Fprintln(os.Stderr, "peers: interrupted")
+		fmt.Fprintln(os.Stderr, "peers: interrupted: the figures are those of the rounds until then")
 		os.Exit(130)
 	}
 	if errors.Is(err, errUsage) {
@@ -132,14 +132,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r, failed, err := o.measure(ctx)
-	if err != nil {
-		return err
+	r, err := o.measure(ctx)
+	if ctx.Err() == nil && o.into != "" && len(r.Figures) > 0 {
+		err = errors.Join(err, r.writeInto(o.into))
 	}
-	if o.into != "" {
-		err = r.writeInto(o.into)
+	if len(r.Contenders) > 0 {
+		err = errors.Join(err, r.write(stdout, o.output))
 	}
-	return errors.Join(failed, err, r.write(stdout, o.output))
+	return err
 }
 
 func (r report) write(w io.Writer, format string) error {
@@ -153,24 +153,24 @@ func (r report) write(w io.Writer, format string) error {
 	}
 }
 
-// measure returns the report; failed says what of it could not be measured, though it
-// should have been.
-func (o settings) measure(ctx context.Context) (r report, failed, err error) {
+// measure returns the report of what could be measured, and the errors of the rest.
+// What is absent, or had to be left out for want of time, is no error.
+func (o settings) measure(ctx context.Context) (report, error) {
 	s, err := newSite(o.binary)
 	if err != nil {
-		return report{}, nil, err
+		return report{}, err
 	}
 	defer s.close()
 	machine := thisMachine(ctx)
 	present, list, err := o.choose(ctx, s)
 	if err != nil {
-		return report{}, nil, err
+		return report{}, err
 	}
 	// What hangs in spite of all its own bounds ends with this.
 	ctx, cancel := context.WithTimeoutCause(ctx, o.budget+startTime, errBudget)
 	defer cancel()
 	res := o.measureAll(ctx, s, present)
-	return newReport(machine, o.plan, list, res, time.Now()), res.broken(), context.Cause(ctx)
+	return newReport(machine, o.plan, list, res, time.Now()), errors.Join(res.broken(), context.Cause(ctx))
 }
 
 // choose returns the contenders that are there, and what the report says of all.

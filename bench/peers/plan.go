@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -120,22 +121,22 @@ func (r *round) failAll(err error) {
 // takeTurns lets each lane have a round in turn; each time another one begins.
 func takeTurns(ctx context.Context, s *site, lanes []*lane, rounds int, end time.Time) {
 	for i := -warmUps; i < rounds; i++ {
-		if i >= atLeast && time.Now().After(end) {
+		if ctx.Err() != nil || allFailed(lanes) || i >= atLeast && time.Now().After(end) {
 			return
 		}
 		for j := range lanes {
-			l := lanes[(j+i+warmUps)%len(lanes)]
-			if ctx.Err() != nil {
-				return
-			}
-			l.take(ctx, s.nextRound(), i)
+			lanes[(j+i+warmUps)%len(lanes)].take(ctx, s.nextRound(), i)
 		}
 	}
 }
 
+func allFailed(lanes []*lane) bool {
+	return !slices.ContainsFunc(lanes, func(l *lane) bool { return l.err == nil })
+}
+
 // take takes the round with index i; below 0 it only warms up.
 func (l *lane) take(ctx context.Context, number int64, i int) {
-	if l.err != nil || l.most > 0 && (i < 0 || i >= l.most) {
+	if ctx.Err() != nil || l.err != nil || l.most > 0 && (i < 0 || i >= l.most) {
 		return
 	}
 	took, err := l.round(ctx, number)
