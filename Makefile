@@ -15,6 +15,8 @@ BENCH ?= .
 BENCHTIME ?= 1s
 FUZZTIME ?= 20s
 SOAK ?= 3m
+# Flags of bench/peers, such as PEERS='-n 1,5 -runs 1'.
+PEERS ?=
 
 # What users of the library import, and what must not come with it.
 LIBRARIES := config event logging server subscribers worker
@@ -23,7 +25,7 @@ NOT_LINKED := $(MODULE)/(embedded|internal/(cli|console|faultproxy|teststore))|g
 # Modules of their own, beside the main one.
 MODULES := examples bench/peers
 
-.PHONY: help build test race vet fmt tidy links lint lint-tool modules integration bench fuzz soak figures absent ci clean
+.PHONY: help build test race vet fmt tidy links lint lint-tool modules integration bench fuzz soak figures bench-peers absent ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +80,9 @@ bench: ## all benchmarks; BENCH and BENCHTIME choose
 
 figures: build ## start-up time, memory, idle load and latencies of the built binary
 	go run ./integration/figures -binary $(BIN)/fleetcast
+
+bench-peers: build ## fleetcast beside NATS, Redis, Serf, Celery and others, into docs/benchmarks.md; PEERS has flags
+	cd bench/peers && go run . -fleetcast $(BIN)/fleetcast -into $(CURDIR)/docs/benchmarks.md $(PEERS)
 
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e -o pipefail; for pkg in $$(go list ./...); do \
