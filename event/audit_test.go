@@ -154,7 +154,10 @@ func TestCallerThatPanicsIsRecorded(t *testing.T) {
 
 func TestUnheardCallSaysWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		replies := unreadable{eventtest.NewLog(0), func(r event.Reader) { r.Gap(event.Gap{Reason: "rolled over"}) }}
+		replies := unreadable{eventtest.NewLog(0), func(r event.Reader) {
+			time.Sleep(time.Second) // the call is under way
+			r.Gap(event.Gap{Reason: "rolled over"})
+		}}
 		a := &auditor{fleet: newFleet(t)}
 		a.members = []event.Member{{ServerID: bson.NewObjectID(), Name: "one", Actions: map[string][]string{"example": {"record"}}}}
 		bus := event.NewBus(a.events, replies, event.Config{Directory: a})
