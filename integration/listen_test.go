@@ -34,6 +34,9 @@ func TestListenRunsScripts(t *testing.T) {
 	require.Regexp(t, `INF 1.7.3 .*stream=stdout`, l.stderr.String())
 	require.Contains(t, l.stderr.String(), "INF all ")
 
+	r = e.run("event", "deploy", "1.7.4", "--wait", "20s", "--coalesce=false")
+	require.Regexp(t, `l +output +deploy l x y`, r.stdout)
+
 	// It returns at once; several of one name are one, the last.
 	ids := map[string]bool{}
 	for n := range 5 {

@@ -203,6 +203,10 @@ func says(r event.Reply) string {
 		}
 		return strings.Join(parts, ", ")
 	}
+	var chunk subscribers.ExecOutput
+	if r.Kind == event.Output && r.Result(&chunk) == nil && chunk.Stream != "" {
+		return strings.TrimRight(string(chunk.Data), "\n")
+	}
 	var change subscribers.LevelChange
 	if r.Result(&change) == nil && change.Previous != "" && change.Level != "" {
 		return levelChange(change)
