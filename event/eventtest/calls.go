@@ -324,13 +324,21 @@ func (s *callSuite) leaves() {
 	ended := make(chan error, 2)
 	for i := range 2 {
 		s.server(fmt.Sprint(i), i == 1, func(ctx context.Context) (any, error) {
+			if err := event.Emit(ctx, "it runs"); err != nil {
+				return nil, err
+			}
 			<-ctx.Done()
 			ended <- context.Cause(ctx)
 			return nil, nil
 		})
 	}
-	acks := 0
-	_, sum := s.call(s.bus("caller"), func(event.Reply) bool { acks++; return acks == 2 }, event.Lease())
+	running := 0
+	_, sum := s.call(s.bus("caller"), func(r event.Reply) bool {
+		if r.Kind == event.Output { // one that has not begun would be refused
+			running++
+		}
+		return running == 2
+	}, event.Lease())
 	require.Equal(s, 1, sum.Missing)
 	for range 2 {
 		select {
