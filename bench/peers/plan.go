@@ -95,6 +95,7 @@ func (p plan) measureGroup(ctx context.Context, s *site, r *round) {
 	var undo closers
 	defer undo.close()
 	var lanes []*lane
+	start := time.Now()
 	for _, c := range r.turns {
 		fleet, err := c.open(ctx, s, r.n)
 		if err != nil {
@@ -106,6 +107,7 @@ func (p plan) measureGroup(ctx context.Context, s *site, r *round) {
 			lanes = append(lanes, &lane{contender: c.name, measure: m})
 		}
 	}
+	_, _ = fmt.Fprintf(p.log, "  up after %.1f s\n", time.Since(start).Seconds())
 	takeTurns(ctx, s, lanes, p.rounds, time.Now().Add(r.share))
 	for _, l := range lanes {
 		r.into.add(r.run, r.n, l)

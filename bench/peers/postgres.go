@@ -112,7 +112,7 @@ func postgresData(s *site) (string, *syscall.Credential, error) {
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	gid, errGroup := strconv.Atoi(u.Gid)
-	err = errors.Join(err, errGroup, os.Chown(dir, uid, gid), os.Chmod(s.dir, 0o711)) //nolint:gosec // others may pass, not look
+	err = errors.Join(err, errGroup, os.Chown(dir, uid, gid), os.Chmod(s.dir, 0o711))
 	return dir, &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
 }
 

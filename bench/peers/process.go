@@ -131,18 +131,11 @@ func (p *process) await(ctx context.Context, text string) (string, error) {
 // end ends the process, and what it has started, and waits for it.
 func (p *process) end() {
 	_ = p.lease.Close()
-	gone := make(chan struct{})
-	go func() {
-		for range p.lines { // until its output is closed
-		}
-		_ = p.cmd.Wait()
-		close(gone)
-	}()
-	select {
-	case <-gone:
-	case <-time.After(endTime):
-		_ = p.cmd.Process.Kill()
-		<-gone
+	late := time.AfterFunc(endTime, func() { _ = p.cmd.Process.Kill() })
+	defer late.Stop()
+	_ = p.cmd.Wait() // closes its output, too, whoever else holds that
+	for range p.lines {
+		continue
 	}
 }
 
@@ -155,12 +148,13 @@ func keep(args []string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	var status error
+	go func() { defer close(ended); status = cmd.Wait() }()
+	defer endGroup(cmd.Process.Pid)
 	select {
-	case err := <-ended:
-		endGroup(cmd.Process.Pid)
-		return errors.Join(errors.New("the program ended by itself"), err)
+	case <-ended:
+		return errors.Join(errors.New("the program ended by itself"), status)
 	case <-inputClosed():
 	}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
@@ -168,7 +162,6 @@ func keep(args []string) error {
 	case <-ended:
 	case <-time.After(endTime / 2):
 	}
-	endGroup(cmd.Process.Pid)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"os"
@@ -53,19 +54,19 @@ func parentOf(stat string) (child, parent int, ok bool) {
 
 // startMain runs the program in a process, on a task without an end, until its
 // fleet is up; it returns the process and all that it has started.
-func startMain(t *testing.T, contender, dir string) (cmd *exec.Cmd, out *bytes.Buffer, started []int) {
+func startMain(t *testing.T, contender, dir string) (cmd *exec.Cmd, started []int) {
 	t.Helper()
 	cmd = exec.Command(os.Args[0], "-only", contender, "-n", "2", "-rounds", "100000000", "-budget", "10m")
 	cmd.Env = append(os.Environ(), asMain+"=1", "TMPDIR="+dir)
-	out = &bytes.Buffer{}
-	cmd.Stdout = out
-	cmd.Stderr = out
+	progress, err := cmd.StderrPipe()
+	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	require.Eventually(t, func() bool {
-		started = descendants(t, cmd.Process.Pid)
-		return len(started) >= 2
-	}, time.Minute, 50*time.Millisecond)
-	return cmd, out, started
+	for lines := bufio.NewScanner(progress); !strings.Contains(lines.Text(), "up after"); {
+		require.True(t, lines.Scan(), "the fleet is not up")
+	}
+	started = descendants(t, cmd.Process.Pid)
+	require.GreaterOrEqual(t, len(started), 2)
+	return cmd, started
 }
 
 func alive(pids []int) (left []int) {
@@ -85,27 +86,29 @@ func zombie(pid int) bool {
 
 func TestInterruptEndsAll(t *testing.T) {
 	dir := t.TempDir()
-	cmd, out, started := startMain(t, "nats", dir)
+	cmd, started := startMain(t, "nats", dir)
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	_ = cmd.Wait()
-	require.Equal(t, 130, cmd.ProcessState.ExitCode(), out)
+	require.Equal(t, 130, cmd.ProcessState.ExitCode())
 	require.Empty(t, alive(started))
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left, "temporary folders are removed")
 }
 
-// TestKilledHarness is about what runs under a keeper, too, where redis-server is
-// installed.
+// TestKilledHarness is about our own processes, and about those under a keeper.
 func TestKilledHarness(t *testing.T) {
-	contender := "nats"
-	if _, err := exec.LookPath("redis-server"); err == nil {
-		contender = "redis"
+	for _, contender := range []string{"nats", "redis"} {
+		t.Run(contender, func(t *testing.T) {
+			if _, err := exec.LookPath("redis-server"); err != nil && contender == "redis" {
+				t.Skip("absent: redis-server")
+			}
+			cmd, started := startMain(t, contender, t.TempDir())
+			require.NoError(t, cmd.Process.Kill())
+			_ = cmd.Wait()
+			require.Eventually(t, func() bool { return len(alive(started)) == 0 }, time.Minute, 50*time.Millisecond)
+		})
 	}
-	cmd, _, started := startMain(t, contender, t.TempDir())
-	require.NoError(t, cmd.Process.Kill())
-	_ = cmd.Wait()
-	require.Eventually(t, func() bool { return len(alive(started)) == 0 }, time.Minute, 50*time.Millisecond)
 }
 
 func TestProcessThatDoesNotStart(t *testing.T) {

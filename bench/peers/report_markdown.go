@@ -33,7 +33,7 @@ func (r report) writeInto(file string) error {
 	}
 	out.WriteString(markEnd)
 	out.Write(after)
-	return os.WriteFile(file, out.Bytes(), 0o644) //nolint:gosec // a document
+	return os.WriteFile(file, out.Bytes(), 0o644)
 }
 
 func (r report) writeMarkdown(w io.Writer) error {
@@ -62,7 +62,7 @@ func (r report) markdownTable(out *strings.Builder, measure string) {
 		for _, n := range r.Sizes {
 			f, ok := r.of(c.Name, measure, n)
 			any = any || ok
-			row += " " + markdownFigure(f, ok) + " |"
+			row += " " + r.markdownFigure(f, ok) + " |"
 		}
 		if any {
 			fmt.Fprintln(out, row)
@@ -70,19 +70,21 @@ func (r report) markdownTable(out *strings.Builder, measure string) {
 	}
 }
 
-func markdownFigure(f figure, ok bool) string {
+func (r report) markdownFigure(f figure, ok bool) string {
 	if !ok {
 		return ""
 	}
-	text := fmt.Sprintf("incomplete in all %d rounds", f.Incomplete)
+	text := "nobody's time is known"
 	if f.Rounds > 0 {
 		text = fmt.Sprintf("**%s** (%s–%s), %s", number(f.P50), number(f.P50Least), number(f.P50Most), number(f.P99))
-		if f.Incomplete > 0 {
-			text += fmt.Sprintf("; incomplete %d of %d", f.Incomplete, f.Incomplete+f.Rounds)
-		}
 	}
 	if f.Ratio > 0 {
-		text += ", ×" + times(f.Ratio)
+		text += ", ×" + number(f.Ratio)
+	}
+	if all := f.Rounds + f.Incomplete; f.Incomplete > 0 {
+		text += fmt.Sprintf("; incomplete %d of %d", f.Incomplete, all)
+	} else if all < r.Rounds*r.Runs {
+		text += fmt.Sprintf("; %d rounds", all)
 	}
 	return text
 }

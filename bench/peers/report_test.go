@@ -29,12 +29,12 @@ func TestQuantiles(t *testing.T) {
 }
 
 // exampleResults has two runs: the floor takes 1 and 2 ms, the other contender 4 and
-// 4 ms, hence 4 and 2 times the floor; in one of its rounds somebody was not heard.
+// 2 ms, hence 4 times and once the floor; in one of its rounds somebody was not heard.
 func exampleResults() *results {
 	res := newResults()
 	for run, floorTime := range []time.Duration{time.Millisecond, 2 * time.Millisecond} {
 		res.add(run, 5, &lane{contender: floor, measure: measure{name: allAnswered}, times: []time.Duration{floorTime}})
-		res.add(run, 5, &lane{contender: "nats", measure: measure{name: allAnswered}, times: []time.Duration{4 * time.Millisecond}, incomplete: run})
+		res.add(run, 5, &lane{contender: "nats", measure: measure{name: allAnswered}, times: []time.Duration{4 * time.Millisecond / time.Duration(run+1)}, incomplete: run})
 	}
 	res.add(0, 5, &lane{contender: "redis", measure: measure{name: allAnswered}, err: errors.New("cut off")})
 	res.fail("serf", 5, errBudget)
@@ -58,7 +58,7 @@ func TestFigures(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, figure{
 		Contender: "nats", Measure: allAnswered, N: 5, Rounds: 2, Incomplete: 1,
-		P50: 4, P50Least: 4, P50Most: 4, P99: 4, P99Least: 4, P99Most: 4, Ratio: 3,
+		P50: 3, P50Least: 2, P50Most: 4, P99: 3, P99Least: 2, P99Most: 4, Ratio: 2.5,
 	}, f)
 	f, _ = r.of(floor, allAnswered, 5)
 	require.Equal(t, []float64{1.5, 1, 2, 1}, []float64{f.P50, f.P50Least, f.P50Most, f.Ratio})
@@ -71,7 +71,7 @@ func TestReportsTellAll(t *testing.T) {
 	for _, format := range []string{"text", "json", "markdown"} {
 		var out bytes.Buffer
 		require.NoError(t, exampleReport().write(&out, format))
-		for _, word := range []string{"nats", "3", "not here", "apt-get install celery", "redis", "cut off", "budget"} {
+		for _, word := range []string{"nats", "2.5", "not here", "apt-get install celery", "redis", "cut off", "budget"} {
 			require.Contains(t, out.String(), word, format)
 		}
 	}
@@ -114,6 +114,10 @@ func TestRounds(t *testing.T) {
 	require.Empty(t, lost.times)
 	require.ErrorContains(t, bad.err, "bad: bad")
 	require.Equal(t, []string{"good", "lost", "bad", "lost", "good"}, calls[:5])
+
+	before := s.rounds.Load()
+	takeTurns(t.Context(), s, []*lane{make("bad", 0, errors.New("bad"))}, 1000, time.Now().Add(time.Hour))
+	require.Equal(t, before+1, s.rounds.Load(), "no rounds when nothing is left to measure")
 
 	late := make("late", 0, nil)
 	takeTurns(t.Context(), s, []*lane{late}, 10, time.Now().Add(-time.Hour))

@@ -35,30 +35,23 @@ func (r report) textTable(out *strings.Builder, measure string) {
 		for _, c := range r.present() {
 			if f, ok := r.of(c.Name, measure, n); ok {
 				_, _ = fmt.Fprintf(t, "%d\t %s\t %s\t %s..%s\t %s\t %s\t %d\t %d\t\n",
-					n, c.Name, number(f.P50), number(f.P50Least), number(f.P50Most), number(f.P99), times(f.Ratio), f.Rounds, f.Incomplete)
+					n, c.Name, number(f.P50), number(f.P50Least), number(f.P50Most), number(f.P99), number(f.Ratio), f.Rounds, f.Incomplete)
 			}
 		}
 	}
 	_ = t.Flush()
 }
 
-// number is a figure in milliseconds for people: three digits that count.
-func number(ms float64) string {
+// number is a figure for people: three digits that count, - for none.
+func number(f float64) string {
 	switch {
-	case ms == 0:
+	case f == 0:
 		return "-"
-	case ms < 10:
-		return fmt.Sprintf("%.2f", ms)
-	case ms < 100:
-		return fmt.Sprintf("%.1f", ms)
+	case f < 10:
+		return fmt.Sprintf("%.2f", f)
+	case f < 100:
+		return fmt.Sprintf("%.1f", f)
 	default:
-		return fmt.Sprintf("%.0f", ms)
+		return fmt.Sprintf("%.0f", f)
 	}
-}
-
-func times(ratio float64) string {
-	if ratio == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", ratio)
 }

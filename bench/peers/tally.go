@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -29,7 +30,7 @@ type heard struct {
 	last     time.Time
 }
 
-// report is the datagram: round, number of handlers, and the last one's time, each
+// reportBytes is the size of the datagram: round, number of handlers, and the last one's time, each
 // 8 bytes in network order.
 const reportBytes = 24
 
@@ -102,7 +103,7 @@ func (t *tally) await(ctx context.Context, round int64, n int) (time.Time, error
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			if context.Cause(ctx) == (errIncomplete{}) {
+			if errors.Is(context.Cause(ctx), errIncomplete{}) {
 				return time.Time{}, errIncomplete{h.handlers, n}
 			}
 			return time.Time{}, context.Cause(ctx)
