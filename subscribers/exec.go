@@ -93,9 +93,11 @@ const maxExecs = 16
 // with the caller: events without a lease (see [event.Lease]) are refused.
 type Exec struct {
 	// Allow are the commands that may be run, none for all. Each is a pattern, as of
-	// an event's target, for each word of the command; a last word "*" stands for any
-	// further arguments. With patterns there are no shell, no Env and no Dir, which
-	// would make something else of an allowed command.
+	// [path.Match], for each word of the command; a last word "*" stands for any
+	// further arguments, whatever they are. Elsewhere wildcards are narrower: they
+	// match no "/", no ".." of a path, and no "-" that begins a word. With patterns
+	// there are no shell, no Env and no Dir, which would make something else of an
+	// allowed command.
 	Allow []string
 	// Env is added to the environment of each command, as "KEY=value".
 	Env []string
@@ -107,11 +109,8 @@ type Exec struct {
 // cannot be run on this system.
 func NewExec(allow, env []string) (*Exec, error) {
 	for _, pattern := range allow {
-		if len(strings.Fields(pattern)) == 0 {
-			return nil, errors.New("an empty pattern of allowed commands")
-		}
-		if err := (event.Target{Names: strings.Fields(pattern)}).Validate(); err != nil {
-			return nil, fmt.Errorf("pattern of allowed commands %q: %w", pattern, err)
+		if err := checkPattern(pattern); err != nil {
+			return nil, err
 		}
 	}
 	return &Exec{Allow: allow, Env: env}, procgroup.Supported()
@@ -188,20 +187,4 @@ func (x *Exec) refusal(e event.Event, p ExecParameters) error {
 		}
 	}
 	return event.Refuse("this server allows these commands only: %s", strings.Join(x.Allow, "; "))
-}
-
-// allows compares word by word: what is one argument can never count as two.
-func allows(pattern, command []string) bool {
-	if last := len(pattern) - 1; last > 0 && pattern[last] == "*" && len(command) >= last {
-		pattern, command = pattern[:last], command[:last]
-	}
-	if len(pattern) != len(command) {
-		return false
-	}
-	for i, word := range pattern {
-		if ok, err := (event.Target{Names: []string{word}}).Matches(&event.Identity{Name: command[i]}); !ok || err != nil {
-			return false
-		}
-	}
-	return true
 }

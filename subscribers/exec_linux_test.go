@@ -218,7 +218,7 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 }
 
 func TestExecRefuses(t *testing.T) {
-	h := newHost(t, "systemctl restart app-*", "/usr/bin/uptime", "echo *")
+	h := newHost(t, "systemctl restart app-*", "/usr/bin/uptime", "echo *", "/usr/*/true", "cat /var/log/*", "tail -n * /var/*/app.log", "true -*")
 	dir := t.TempDir()
 	script := filepath.Join(dir, "script")
 	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\n"), 0o600))
@@ -228,12 +228,22 @@ func TestExecRefuses(t *testing.T) {
 		kind event.ReplyKind
 		says string
 	}{
-		"not allowed":             {run("rm", "-rf", "/"), event.Refused, "these commands only: systemctl restart app-*; /usr/bin/uptime; echo *"},
+		"not allowed":             {run("rm", "-rf", "/"), event.Refused, "these commands only: systemctl restart app-*; /usr/bin/uptime; echo *; "},
 		"another word":            {run("systemctl", "stop", "app-1"), event.Refused, "these commands only"},
 		"more words":              {run("systemctl", "restart", "app-1", "sshd"), event.Refused, "these commands only"},
 		"two words in one":        {run("systemctl restart", "app-1"), event.Refused, "these commands only"},
 		"arguments of none":       {run("/usr/bin/uptime", "-s"), event.Refused, "these commands only"},
 		"another of the name":     {run("/tmp/echo", "x"), event.Refused, "these commands only"},
+		"a program elsewhere":     {run("/usr/../true"), event.Refused, "these commands only"},
+		"a program far below":     {run("/usr/local/bin/true"), event.Refused, "these commands only"},
+		"a file elsewhere":        {run("cat", "/var/log/../../etc/passwd"), event.Refused, "these commands only"},
+		"a file far below":        {run("cat", "/var/log/a/b"), event.Refused, "these commands only"},
+		"the folder above":        {run("cat", "/var/log/.."), event.Refused, "these commands only"},
+		"a wildcard as above":     {run("tail", "-n", "5", "/var/../app.log"), event.Refused, "these commands only"},
+		"an option as a wildcard": {run("tail", "-n", "-f/etc/passwd", "/var/log/app.log"), event.Refused, "these commands only"},
+		"a path as a wildcard":    {run("tail", "-n", "/etc/passwd", "/var/log/app.log"), event.Refused, "these commands only"},
+		"an option that is meant": {run("true", "-n"), event.Done, ""},
+		"a program as meant":      {run("/usr/bin/true"), event.Done, ""},
 		"a shell":                 {shell("echo x; rm y"), event.Refused, "without shell, env and dir"},
 		"an environment":          {subscribers.ExecParameters{Command: []string{"echo", "x"}, Env: map[string]string{"PATH": "/tmp"}}, event.Refused, "without shell"},
 		"a folder":                {subscribers.ExecParameters{Command: []string{"echo", "x"}, Dir: "/tmp"}, event.Refused, "without shell"},
@@ -273,8 +283,8 @@ func TestExecRefuses(t *testing.T) {
 			require.Contains(t, r.Error, "with a lease")
 		}
 	}
-	for _, pattern := range []string{"", "[a"} {
+	for _, pattern := range []string{"", "[a", "cat [a/b]", "cat /x/\\"} {
 		_, err := subscribers.NewExec([]string{pattern}, nil)
-		require.Error(t, err)
+		require.ErrorContains(t, err, "pattern of allowed commands", pattern)
 	}
 }
