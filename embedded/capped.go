@@ -148,12 +148,12 @@ func (c *capped) rewrite() error {
 	return nil
 }
 
-// waiter returns a channel that is closed when a document after number last
-// comes in, or the collection goes.
-func (c *capped) waiter(last uint64) <-chan struct{} {
+// waiter returns a channel that is closed when a document numbered next or
+// higher is there, or the collection goes.
+func (c *capped) waiter(next uint64) <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dropped || c.first+uint64(len(c.docs)) > last+1 {
+	if c.dropped || c.first+uint64(len(c.docs)) > max(next, c.first) {
 		return closedChannel
 	}
 	if c.changed == nil {
