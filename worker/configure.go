@@ -51,8 +51,9 @@ func (p *Pool) configure(change func(*Config)) (changed bool, err error) {
 	return true, nil
 }
 
-// config returns the configuration as it is now, without ProfileLabels and OnChange.
-func (p *Pool) config() Config {
+// Config returns the configuration as New, Configure and Resize have left it,
+// without ProfileLabels and OnChange. Its Filter must not be changed.
+func (p *Pool) Config() Config {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.now

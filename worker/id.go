@@ -27,5 +27,5 @@ func Recheck(ctx context.Context) time.Duration {
 	if !ok {
 		return 0
 	}
-	return w.pool.config().Recheck
+	return w.pool.Config().Recheck
 }

@@ -153,7 +153,7 @@ func (w *worker) takeAndRun(ctx, wait context.Context) {
 // take asks the source, whose panic is an error.
 func (w *worker) take(wait context.Context) (unit Work, err error) {
 	err = call(func() (err error) {
-		unit, err = w.pool.source.Take(wait, w.pool.config().Filter)
+		unit, err = w.pool.source.Take(wait, w.pool.Config().Filter)
 		return err
 	})
 	if err == nil && unit.Run == nil {
@@ -171,7 +171,7 @@ func (w *worker) afterTake(ctx, wait context.Context, err error) time.Duration {
 		return 0
 	case errors.Is(err, ErrNoWork):
 		w.backoff.reset()
-		return w.pool.config().PollInterval
+		return w.pool.Config().PollInterval
 	}
 	delay := w.backoff.next()
 	logFailure(zerolog.Ctx(ctx).Error(), err).Dur(fieldRetryIn, delay).Msg("cannot take work")

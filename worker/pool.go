@@ -81,7 +81,7 @@ func (p *Pool) Run(ctx context.Context) error {
 		case <-at(deadline):
 		case <-end:
 			end = nil
-			p.kill(p.config().Grace, context.Cause(ctx))
+			p.kill(p.Config().Grace, context.Cause(ctx))
 		}
 	}
 }
@@ -160,7 +160,7 @@ func (p *Pool) cancelLate() {
 	}
 	p.mu.Unlock()
 	if late {
-		p.kill(p.config().Grace, ErrStopTimeout)
+		p.kill(p.Config().Grace, ErrStopTimeout)
 	}
 }
 

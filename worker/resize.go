@@ -26,7 +26,7 @@ func (p *Pool) Resize(workers int) (changed bool, err error) {
 
 // Size returns how many workers are wanted: Config.Workers, or what Resize or
 // Configure has said last. For a while more may be live.
-func (p *Pool) Size() int { return p.config().Workers }
+func (p *Pool) Size() int { return p.Config().Workers }
 
 // surplus returns how many workers should leave that have not been told to. The
 // mutex is held.

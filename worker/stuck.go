@@ -10,7 +10,7 @@ import (
 // to look again: no later than the next unit can become stuck, so that nobody
 // has to tell of units that begin.
 func (p *Pool) flagStuck() (next time.Time) {
-	after := p.config().StuckAfter
+	after := p.Config().StuckAfter
 	if after == 0 {
 		return time.Time{}
 	}
