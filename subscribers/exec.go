@@ -152,7 +152,7 @@ func (x *Exec) execute(ctx context.Context, p ExecParameters) (ExecResult, error
 	c := procgroup.Command{
 		Words: p.Command, Dir: p.Dir, Env: slices.Clone(x.Env),
 		Wait: time.Duration(p.Wait), Limit: time.Duration(p.Limit), MaxOutput: p.MaxOutput,
-		Output: emitOutput(ctx),
+		Output: emitOutput,
 	}
 	if p.Shell {
 		c.Words = []string{"/bin/sh", "-c", p.Command[0]}
@@ -167,8 +167,8 @@ func (x *Exec) execute(ctx context.Context, p ExecParameters) (ExecResult, error
 }
 
 // emitOutput sends what a command prints to the caller.
-func emitOutput(ctx context.Context) func(stream string, data []byte) error {
-	return func(stream string, data []byte) error { return event.Emit(ctx, ExecOutput{Stream: stream, Data: data}) }
+func emitOutput(ctx context.Context, stream string, data []byte) error {
+	return event.Emit(ctx, ExecOutput{Stream: stream, Data: data})
 }
 
 // refusal says why a command is not run.
