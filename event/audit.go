@@ -43,6 +43,7 @@ type Ending string
 const (
 	EndedComplete Ending = "complete"       // every expected server has given its final answer
 	EndedWait     Ending = "wait_over"      // the wait was over before that
+	EndedGone     Ending = "gone"           // those whose answers are missing are lost, or have left
 	EndedLeft     Ending = "left"           // the caller left before that
 	EndedUnstored Ending = "publish_failed" // the event could not be stored
 )
@@ -207,6 +208,8 @@ func (c *call) conclusion(ctx context.Context, err error) Conclusion {
 	switch {
 	case how.Summary.Complete():
 		how.Ending = EndedComplete
+	case !c.waits():
+		how.Ending = EndedGone
 	case ctx.Err() != nil || how.Summary.Duration < c.wait:
 		how.Ending = EndedLeft
 	}

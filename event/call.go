@@ -34,8 +34,9 @@ type Summary struct {
 	Done     int
 	Failed   int
 	Refused  int
-	Missing  int // expected, and no final answer (including the deaf)
+	Missing  int // expected, and no final answer (including the deaf and the gone)
 	Deaf     int // missing, and known to be deaf
+	Gone     int // missing, and not there any more: lost, or has left
 	Extra    int // answered without being expected: started since, or were lost
 	Minimum  int // the final answers that AtLeast wants
 	Duration time.Duration
@@ -64,6 +65,7 @@ type Outcome struct {
 	Acked    bool
 	Expected bool
 	Deaf     bool
+	Gone     bool   // it has not been in the Directory for some seconds
 	Reply    *Reply // the final answer, nil when it is missing
 	// Took is how long after publishing the final answer was here.
 	Took time.Duration
@@ -72,6 +74,7 @@ type Outcome struct {
 	Lost int
 
 	replies int // seen so far
+	away    int // looks in a row at which it was not there
 }
 
 // Call publishes the event, asks for answers and yields them as they come. It
@@ -79,6 +82,11 @@ type Outcome struct {
 // over, when ctx ends or when the caller breaks off. Expected are the servers
 // that [Bus.Match] returns; if there are none it ends at once, publishes
 // nothing and the summary says Matched 0.
+//
+// A call that takes long asks the [Directory] every 5 s who is still there. It
+// does not wait for a server that has gone, because it is lost or has left: that is
+// missing. One that comes back while others are waited for is expected again, and
+// its answer counts.
 //
 // Large results come whole, however they have travelled. [Bus.CallFunc] tells the
 // same to functions.
@@ -104,6 +112,7 @@ type call struct {
 	wait      time.Duration
 	into      *Summary // where the caller wants the summary, or nil
 	submitted func([]Member)
+	gone      func(Outcome)
 
 	summary Summary
 	index   map[bson.ObjectID]int // of each server in summary.Servers
@@ -113,7 +122,7 @@ type call struct {
 }
 
 func (b *Bus) newCall(e Event, opts []CallOption) *call {
-	c := &call{bus: b, event: e, wait: DefaultWait, submitted: func([]Member) {}}
+	c := &call{bus: b, event: e, wait: DefaultWait, submitted: func([]Member) {}, gone: func(Outcome) {}}
 	for _, opt := range opts {
 		opt(c)
 	}
@@ -151,12 +160,18 @@ func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
 func (c *call) collect(ctx context.Context, box *inbox, yield func(Reply, error) bool) error {
 	timer := time.NewTimer(c.wait - time.Since(c.start))
 	defer timer.Stop()
-	for !c.summary.Complete() {
+	looks, stop := c.lookout(ctx)
+	defer stop()
+	for c.waits() {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-timer.C:
 			return c.bus.calls.trouble(box)
+		case members := <-looks:
+			if c.bus.calls.trouble(box) == nil { // else who has gone may have answered before
+				c.look(members)
+			}
 		case part := <-box.out:
 			r, whole := c.whole.Add(part)
 			c.take(r)
@@ -167,6 +182,9 @@ func (c *call) collect(ctx context.Context, box *inbox, yield func(Reply, error)
 	}
 	return nil
 }
+
+// waits reports whether there is anything left to wait for.
+func (c *call) waits() bool { return c.summary.Missing > c.summary.Gone || c.summary.Short() > 0 }
 
 // report gives the caller the summary.
 func (c *call) report() {
@@ -196,6 +214,7 @@ func (c *call) take(r Reply) {
 	s := &c.summary
 	o := c.outcome(r)
 	o.replies++
+	c.isBack(o)
 	if !o.Acked && o.Expected {
 		s.Acked++
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -91,6 +92,30 @@ func TestExecAsJSON(t *testing.T) {
 		types[entry.Type+entry.Kind]++
 	}
 	require.Equal(t, map[string]int{"output": 2, "replyack": 2, "replydone": 2, "summary": 1}, types)
+}
+
+// TestExecOnAServerThatIsKilled: nobody waits for it until --run-limit.
+func TestExecOnAServerThatIsKilled(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	dies := e.server("dies", "--workers", "1", "--allow-exec", "--heartbeat", "500ms")
+	e.server("lives", "--workers", "1", "--allow-exec", "--heartbeat", "500ms")
+	text := `echo begun; if [ $FLEETCAST_SERVER = dies ]; then sleep 600; fi`
+	caller := e.start("exec", "--wait", "0", "--run-limit", "10m", "--shell", "--", text)
+	e.awaitText("the command to run", caller.stdout, "dies: begun")
+	require.Equal(t, -1, dies.end(syscall.SIGKILL))
+	select {
+	case <-caller.exited:
+	case <-time.After(patience):
+		t.Fatal("it still waits")
+	}
+	require.Equal(t, 4, caller.code, caller.stderr)
+	require.Contains(t, caller.stderr.String(), "dies is gone (lost, or it has left): not waiting for it\n")
+	require.Regexp(t, `(?m)^dies +missing +had heard the event, and is gone`, caller.stdout)
+	require.Contains(t, caller.stderr.String(), "2 servers matched, 1 done, 1 missing, 1 of them gone in ")
+	r := e.run("audit", "--action", "run", "-o", "json")
+	require.Contains(t, r.stdout, `"state": "incomplete"`)
+	require.Contains(t, r.stdout, `"gone": true`)
 }
 
 // TestExecEndsWithItsCaller is interrupted, and killed: the commands end.

@@ -125,7 +125,11 @@ func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Ev
 			}
 		},
 		OnOutput: show,
-		OnExit:   func(r event.Reply) { finals = append(finals, r); show(r) },
+		OnGone: func(o event.Outcome) {
+			progress.gone(o)
+			progress.print(func() { a.say("%s is gone (lost, or it has left): not waiting for it\n", o.Server) })
+		},
+		OnExit: func(r event.Reply) { finals = append(finals, r); show(r) },
 	}, append(opts, event.Wait(act.wait), event.AtLeast(act.minServers))...)
 	return sum, finals, err
 }
@@ -224,7 +228,7 @@ func toCallOutput(e event.Event, sum event.Summary, finals []event.Reply) callOu
 	out := callOutput{
 		EventID: sum.EventID.Hex(), Subscriber: e.Name, Action: e.Action,
 		Matched: sum.Matched, Acked: sum.Acked, Done: sum.Done, Failed: sum.Failed, Refused: sum.Refused,
-		Missing: sum.Missing, Deaf: sum.Deaf, Extra: sum.Extra,
+		Missing: sum.Missing, Deaf: sum.Deaf, Gone: sum.Gone, Extra: sum.Extra,
 		DurationMS: float64(sum.Duration.Microseconds()) / 1000,
 		Minimum:    sum.Minimum, Short: sum.Short(),
 		Replies: []replyOutput{}, MissingServers: []string{},
@@ -235,6 +239,12 @@ func toCallOutput(e event.Event, sum event.Summary, finals []event.Reply) callOu
 	for _, o := range sum.Servers {
 		if o.Expected && o.Reply == nil {
 			out.MissingServers = append(out.MissingServers, o.Server)
+		}
+		if o.Lost > 0 {
+			if out.LostReplies == nil {
+				out.LostReplies = map[string]int{}
+			}
+			out.LostReplies[o.Server] = o.Lost
 		}
 	}
 	return out
@@ -256,20 +266,29 @@ func (a *app) printOutcome(e event.Event, sum event.Summary, out callOutput) err
 		}{"summary", out})
 	}
 	for _, o := range sum.Servers {
-		if !o.Expected || o.Reply != nil {
-			continue
+		if o.Expected && o.Reply == nil {
+			a.printf("%-24s %-8s %s\n", o.Server, "missing", whyMissing(o))
 		}
-		note := "has not heard the event"
-		if o.Acked {
-			note = "has heard the event and is not done yet"
+		if o.Lost > 0 {
+			a.say("%s: %d of its replies before the last one could not be stored or read; what it printed has holes\n", o.Server, o.Lost)
 		}
-		if o.Deaf {
-			note = "is deaf: it beats, but its listener makes no progress"
-		}
-		a.printf("%-24s %-8s %s\n", o.Server, "missing", note)
 	}
 	a.say("%s\n", summaryLine(e, sum))
 	return nil
+}
+
+func whyMissing(o event.Outcome) string {
+	switch {
+	case o.Gone && o.Acked:
+		return "had heard the event, and is gone: it was lost, or has left, before it was done"
+	case o.Gone:
+		return "is gone: it was lost, or has left; nothing is known of it having heard the event"
+	case o.Deaf:
+		return "is deaf: it beats, but its listener makes no progress"
+	case o.Acked:
+		return "has heard the event and is not done yet"
+	}
+	return "has not heard the event"
 }
 
 func summaryLine(e event.Event, sum event.Summary) string {
@@ -279,7 +298,7 @@ func summaryLine(e event.Event, sum event.Summary) string {
 		what string
 	}{
 		{sum.Done, "done"}, {sum.Failed, "failed"}, {sum.Refused, "refused"}, {sum.Missing, "missing"},
-		{sum.Deaf, "of them deaf"}, {sum.Extra, "extra"},
+		{sum.Deaf, "of them deaf"}, {sum.Gone, "of them gone"}, {sum.Extra, "extra"},
 	} {
 		if count.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))

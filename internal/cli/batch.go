@@ -106,6 +106,7 @@ func (r *rollOut) add(sum event.Summary, batch []event.Member) {
 	s.Failed += sum.Failed
 	s.Refused += sum.Refused
 	s.Deaf += sum.Deaf
+	s.Gone += sum.Gone
 	s.Extra += sum.Extra
 	s.Duration += sum.Duration
 	s.Servers = append(s.Servers, sum.Servers...)
