@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -27,22 +28,24 @@ type execFlags struct {
 
 func (a *app) execCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "exec [flags] -- CMD ARGS...", Args: cobra.ArbitraryArgs,
+		Use: "exec [flags] CMD ARGS...", Args: cobra.ArbitraryArgs,
 		Short: "Run a command on the servers that allow it",
 		Long: `Run a command on the hosts of the matching servers that were started with
 --allow-exec, and show what it prints as it comes, each line with its server's name.
 The command ends when it has printed nothing for --wait (its whole process group is
-killed), after --run-limit, and when this program ends or is interrupted.
+killed), after --run-limit, and when this program ends or is interrupted. Flags of exec
+come before CMD; what follows CMD is its own. A -- before it is allowed.
 
 A command that fails is no failure of exec, the summary counts it; --fail-on-exit
 makes it one. There is no shell unless --shell is given.`,
-		Example: `  fleetcast exec -- uptime
-  fleetcast exec --server 'web-*' --shell -- 'df -h / | tail -1'
-  fleetcast exec --service import --wait 60s --min-servers 3 -- ./migrate --check`,
+		Example: `  fleetcast exec uptime -p
+  fleetcast exec --server 'web-*' --shell 'df -h / | tail -1'
+  fleetcast exec --service import --wait 60s --min-servers 3 ./migrate --check`,
 	}
 	f := &execFlags{acting: &acting{targetFlags: a.addTargetFlags(cmd)}}
 	f.parameters.SetDefaults()
 	flags := cmd.Flags()
+	flags.SetInterspersed(false) // those behind CMD are its own
 	flags.DurationVar(&f.quiet, "wait", subscribers.DefaultExecWait, "kill a command that has printed nothing for this long, 0 = never")
 	flags.DurationVar(&f.limit, "run-limit", subscribers.DefaultExecLimit, "end a command that takes longer than this, 0 = never")
 	flags.Int64Var(&f.parameters.MaxOutput, "max-output", subscribers.DefaultExecOutput, "bytes of output of each server; the rest is counted")
@@ -55,19 +58,41 @@ makes it one. There is no shell unless --shell is given.`,
 	flags.BoolVar(&f.failOnExit, "fail-on-exit", false, "exit with 1 when the command has failed on some server")
 	byHandAlone(cmd, "shell", "env", "dir", "service", "tag", "min-servers")
 	cmd.RunE = func(cmd *cobra.Command, command []string) error {
+		if err := strayTarget(cmd, command); err != nil {
+			return err
+		}
 		f.parameters.Command = command
 		return a.exec(cmd.Context(), f)
 	}
 	return cmd
 }
 
+// narrowing are the flags without which a command runs on more servers, or at all.
+var narrowing = []string{"server-id", "server", "host", "pid", "worker-id", "label", "limit", "dry-run", "service", "tag"}
+
+// strayTarget refuses a command with a flag behind it that says who is meant, unless
+// a -- shows that the flag is the command's: it would run everywhere.
+func strayTarget(cmd *cobra.Command, command []string) error {
+	if cmd.ArgsLenAtDash() == 0 || len(command) == 0 {
+		return nil
+	}
+	for _, word := range command[1:] {
+		name, _, _ := strings.Cut(word, "=")
+		if name, ok := strings.CutPrefix(name, "--"); ok && slices.Contains(narrowing, name) {
+			return usageError("--%[1]s behind %[2]s would be a flag of %[2]s, which would then run on more servers: "+
+				"write --%[1]s before %[2]s, or -- before it if you mean that", name, command[0])
+		}
+	}
+	return nil
+}
+
 func (f *execFlags) check() error {
 	p := &f.parameters
 	switch {
 	case len(p.Command) == 0:
-		return usageError("exec needs a command: fleetcast exec -- uptime")
+		return usageError("exec needs a command: fleetcast exec uptime")
 	case p.Shell && len(p.Command) > 1:
-		return usageError("--shell takes one text, but got %q behind it: put it in quotes", p.Command[1])
+		return usageError("--shell takes one text, but got %q behind it: put the text in quotes, and flags of exec before it", p.Command[1])
 	case f.quiet < 0 || f.limit < 0 || p.MaxOutput < 0:
 		return usageError("--wait, --run-limit and --max-output may not be negative")
 	}
@@ -154,10 +179,14 @@ type execOutput struct {
 	Output []execServerOutput `json:"output"` // not with jsonl, which has had it
 }
 
+// execServerOutput is what the command has printed. What is no UTF-8 has U+FFFD in
+// place of its bytes in the text, and is there in base64, too.
 type execServerOutput struct {
-	Server string `json:"server"`
-	Stdout string `json:"stdout"`
-	Stderr string `json:"stderr"`
+	Server       string `json:"server"`
+	Stdout       string `json:"stdout"`
+	StdoutBase64 []byte `json:"stdout_base64,omitempty"`
+	Stderr       string `json:"stderr"`
+	StderrBase64 []byte `json:"stderr_base64,omitempty"`
 }
 
 type execChunk struct {
@@ -166,7 +195,18 @@ type execChunk struct {
 	ServerID string `json:"server_id"`
 	Server   string `json:"server"`
 	Stream   string `json:"stream"`
-	Data     string `json:"data"` // cut anywhere, also within a line
+	// Data is cut anywhere, also within a line, but not within a character. As for
+	// execServerOutput there is Base64 if it is no UTF-8.
+	Data   string `json:"data"`
+	Base64 []byte `json:"data_base64,omitempty"`
+}
+
+// binary is data that is no text, else nil.
+func binary(data []byte) []byte {
+	if utf8.Valid(data) {
+		return nil
+	}
+	return data
 }
 
 func (a *app) printExec(e event.Event, sum event.Summary, out execOutput) error {
@@ -207,7 +247,7 @@ func (o *execOutputs) reply(r event.Reply) {
 
 func (o *execOutputs) add(r event.Reply, chunk subscribers.ExecOutput) {
 	if o.app.output == "jsonl" {
-		_ = o.app.printJSON(execChunk{"output", r.EventID.Hex(), r.ServerID.Hex(), r.Server, chunk.Stream, string(chunk.Data)})
+		_ = o.app.printJSON(execChunk{"output", r.EventID.Hex(), r.ServerID.Hex(), r.Server, chunk.Stream, string(chunk.Data), binary(chunk.Data)})
 		return
 	}
 	if !slices.Contains(o.names, r.Server) {
@@ -269,7 +309,8 @@ func (o *execOutputs) end(r event.Reply) {
 func (o *execOutputs) collected() []execServerOutput {
 	all := []execServerOutput{}
 	for _, name := range o.names {
-		all = append(all, execServerOutput{name, o.buffer(name, "stdout").String(), o.buffer(name, "stderr").String()})
+		stdout, stderr := o.buffer(name, "stdout").Bytes(), o.buffer(name, "stderr").Bytes()
+		all = append(all, execServerOutput{name, string(stdout), binary(stdout), string(stderr), binary(stderr)})
 	}
 	return all
 }
