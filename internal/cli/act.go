@@ -93,7 +93,10 @@ func (a *app) call(ctx context.Context, bus *event.Bus, act *acting, e event.Eve
 	if err := a.printSummary(e, sum, finals); err != nil {
 		return err
 	}
-	return a.ended(ctx, e, sum)
+	if err := a.ended(ctx, e, sum); err != nil {
+		return err
+	}
+	return act.outcome(sum, finals)
 }
 
 // ended is how a command ends that has shown the answers.
@@ -212,7 +215,7 @@ func says(r event.Reply) string {
 		return strings.TrimRight(string(chunk.Data), "\n")
 	}
 	var change subscribers.LevelChange
-	if r.Result(&change) == nil && change.Previous != "" && change.Level != "" {
+	if r.Result(&change) == nil && (change.Previous != "" && change.Level != "" || change.Absent) {
 		return levelChange(change)
 	}
 	if text, ok := r.Payload.StringValueOK(); ok {

@@ -21,6 +21,16 @@ type acting struct {
 
 	// call, if set, takes the place of app.call.
 	call func(context.Context, *event.Bus, event.Event) error
+	// verdict, if set, judges answers that are all in order.
+	verdict func(finals []event.Reply) error
+}
+
+// outcome is the exit code that the answers mean.
+func (act *acting) outcome(sum event.Summary, finals []event.Reply) error {
+	if err := outcome(sum); err != nil || act.verdict == nil {
+		return err
+	}
+	return act.verdict(finals)
 }
 
 func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {

@@ -139,5 +139,5 @@ func (r *rollOut) conclude(ctx context.Context, untouched []event.Member) error 
 	case len(untouched) > 0 && r.sum.Failed+r.sum.Refused == 0:
 		return &codeError{code: exitIncomplete}
 	}
-	return outcome(r.sum)
+	return r.act.outcome(r.sum, r.finals)
 }
