@@ -302,6 +302,7 @@ func TestExecRefuses(t *testing.T) {
 			r := h.run(test.p)
 			require.Equal(t, test.kind, r.reply.Kind, r.reply.Error)
 			require.Contains(t, r.reply.Error, test.says)
+			require.Equal(t, test.kind == event.Done, len(r.reply.Payload.Value) > 0, "what has not run has no exit code")
 		})
 	}
 	open := newHost(t)

@@ -22,6 +22,7 @@ type execFlags struct {
 	*acting
 	parameters   subscribers.ExecParameters
 	quiet, limit time.Duration
+	env          []string
 	service, tag string
 	failOnExit   bool
 }
@@ -50,7 +51,7 @@ makes it one. There is no shell unless --shell is given.`,
 	flags.DurationVar(&f.limit, "run-limit", subscribers.DefaultExecLimit, "end a command that takes longer than this, 0 = never")
 	flags.Int64Var(&f.parameters.MaxOutput, "max-output", subscribers.DefaultExecOutput, "bytes of output of each server; the rest is counted")
 	flags.BoolVar(&f.parameters.Shell, "shell", false, "CMD is one text for /bin/sh -c")
-	flags.StringToStringVar(&f.parameters.Env, "env", nil, "a variable of the command's environment as KEY=VALUE (repeatable)")
+	flags.StringArrayVar(&f.env, "env", nil, "a variable of the command's environment as KEY=VALUE (repeatable)")
 	flags.StringVar(&f.parameters.Dir, "dir", "", "where the command runs (default: where the server does)")
 	flags.StringVar(&f.service, "service", "", "only servers whose label service is this, or matches this pattern")
 	flags.StringVar(&f.tag, "tag", "", "only servers whose label tag is this, or matches this pattern")
@@ -95,6 +96,16 @@ func (f *execFlags) check() error {
 		return usageError("--shell takes one text, but got %q behind it: put the text in quotes, and flags of exec before it", p.Command[1])
 	case f.quiet < 0 || f.limit < 0 || p.MaxOutput < 0:
 		return usageError("--wait, --run-limit and --max-output may not be negative")
+	}
+	for _, pair := range f.env {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return usageError("--env %q: write it as KEY=VALUE", pair)
+		}
+		if p.Env == nil {
+			p.Env = map[string]string{}
+		}
+		p.Env[name] = value
 	}
 	p.Wait, p.Limit = subscribers.Duration(f.quiet), subscribers.Duration(f.limit)
 	f.wait = f.limit + patienceBeyond
@@ -337,6 +348,9 @@ func exitsOf(finals []event.Reply) exits {
 }
 
 func (x exits) String() string {
+	if len(x.counts) == 0 {
+		return "the command has run nowhere"
+	}
 	if len(x.failed) == 0 {
 		return "the command has succeeded wherever it has run"
 	}

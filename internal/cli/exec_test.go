@@ -51,6 +51,31 @@ func TestCommandThatWouldRunEverywhereIsRefused(t *testing.T) {
 	}
 }
 
+func TestEnvironmentOfACommand(t *testing.T) {
+	f := &execFlags{acting: &acting{}, env: []string{"URI=mongodb://a,b/?x=y", "EMPTY="}}
+	f.parameters.Command = []string{"env"}
+	require.NoError(t, f.check())
+	require.Equal(t, map[string]string{"URI": "mongodb://a,b/?x=y", "EMPTY": ""}, f.parameters.Env)
+	for _, bad := range []string{"x", "=y", ""} {
+		_, errs, code := execute(t, nil, "exec", "--env", bad, "env")
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, errs, "write it as KEY=VALUE")
+	}
+}
+
+func TestExitsInWords(t *testing.T) {
+	reply := func(kind event.ReplyKind, code int) event.Reply {
+		return event.Reply{Server: "a", Kind: kind, Payload: rawValue(t, subscribers.ExecResult{ExitCode: code})}
+	}
+	for want, finals := range map[string][]event.Reply{
+		"the command has succeeded wherever it has run":                            {reply(event.Done, 0), reply(event.Failed, 0)},
+		"the command has run nowhere":                                              {reply(event.Refused, 0), reply(event.Failed, 0)},
+		"the command has exited with 0 on 1 server, otherwise on 2 (a: 3, a: 137)": {reply(event.Done, 0), reply(event.Done, 3), reply(event.Done, 137)},
+	} {
+		require.Equal(t, want, exitsOf(finals).String())
+	}
+}
+
 // outputs are of a server that prints text, and of one that prints more than that.
 func outputs(t *testing.T, output string) (*execOutputs, *bytes.Buffer) {
 	var out bytes.Buffer
