@@ -208,10 +208,10 @@ func (c *call) conclusion(ctx context.Context, err error) Conclusion {
 	switch {
 	case how.Summary.Complete():
 		how.Ending = EndedComplete
-	case !c.waits():
-		how.Ending = EndedGone
-	case ctx.Err() != nil || how.Summary.Duration < c.wait:
+	case ctx.Err() != nil || how.Summary.Duration < c.wait && c.waits():
 		how.Ending = EndedLeft
+	case how.Summary.Missing > 0 && how.Summary.Missing == how.Summary.Gone:
+		how.Ending = EndedGone
 	}
 	if errors.Is(how.Err, context.Canceled) {
 		how.Err = nil // it says no more than that the caller has left

@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -10,6 +11,10 @@ import (
 
 // DefaultWait is how long Call waits for answers unless [Wait] says otherwise.
 const DefaultWait = 10 * time.Second
+
+// joinTime is how long after publishing servers may acknowledge that were not
+// expected, and count for a minimum.
+const joinTime = 10 * time.Second
 
 // CallOption changes how Call waits.
 type CallOption func(*call)
@@ -19,8 +24,10 @@ type CallOption func(*call)
 func Wait(d time.Duration) CallOption { return func(c *call) { c.wait = d } }
 
 // AtLeast lets Call go on until at least n servers have given their final answer,
-// those included that were not expected: with fewer, the summary is not complete.
-// A call that matches nobody at all still ends at once. Default 0.
+// those included that were not expected, because they were not in the directory yet:
+// with fewer, the summary is not complete. Such servers have to acknowledge within 10 s;
+// then those that have are waited for. A call that matches nobody at all still ends at
+// once. Default 0.
 func AtLeast(n int) CallOption { return func(c *call) { c.summary.Minimum = n } }
 
 // Summarize lets Call fill in s: complete once the iteration has ended.
@@ -37,7 +44,7 @@ type Summary struct {
 	Missing  int // expected, and no final answer (including the deaf and the gone)
 	Deaf     int // missing, and known to be deaf
 	Gone     int // missing, and not there any more: lost, or has left
-	Extra    int // answered without being expected: started since, or were lost
+	Extra    int // answered without being expected: were just starting, or seemed lost
 	Minimum  int // the final answers that AtLeast wants
 	Duration time.Duration
 	Servers  []Outcome // one for each expected server, then the extra ones
@@ -119,6 +126,7 @@ type call struct {
 	whole   Assembler
 	start   time.Time
 	act     *Act // the event as it was published, nil before
+	closed  bool // nobody else joins
 }
 
 func (b *Bus) newCall(e Event, opts []CallOption) *call {
@@ -160,6 +168,8 @@ func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
 func (c *call) collect(ctx context.Context, box *inbox, yield func(Reply, error) bool) error {
 	timer := time.NewTimer(c.wait - time.Since(c.start))
 	defer timer.Stop()
+	join := time.NewTimer(joinTime - time.Since(c.start))
+	defer join.Stop()
 	looks, stop := c.lookout(ctx)
 	defer stop()
 	for c.waits() {
@@ -168,6 +178,8 @@ func (c *call) collect(ctx context.Context, box *inbox, yield func(Reply, error)
 			return context.Cause(ctx)
 		case <-timer.C:
 			return c.bus.calls.trouble(box)
+		case <-join.C:
+			c.closed = true
 		case members := <-looks:
 			if c.bus.calls.trouble(box) == nil { // else who has gone may have answered before
 				c.look(members)
@@ -183,8 +195,15 @@ func (c *call) collect(ctx context.Context, box *inbox, yield func(Reply, error)
 	return nil
 }
 
-// waits reports whether there is anything left to wait for.
-func (c *call) waits() bool { return c.summary.Missing > c.summary.Gone || c.summary.Short() > 0 }
+// waits reports whether there is anything left to wait for: those who are expected
+// and there, and, for the minimum, others that have acknowledged or may still.
+func (c *call) waits() bool {
+	s := &c.summary
+	if s.Missing > s.Gone {
+		return true
+	}
+	return s.Short() > 0 && (!c.closed || slices.ContainsFunc(s.Servers, func(o Outcome) bool { return !o.Expected && o.Reply == nil }))
+}
 
 // report gives the caller the summary.
 func (c *call) report() {

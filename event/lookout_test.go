@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -49,8 +48,9 @@ func (r *registry) are(away, deaf []string, err error) {
 type goneFleet struct {
 	*fleet
 	*registry
-	slow time.Duration
-	told []string // by OnGone
+	target event.Target
+	slow   time.Duration
+	told   []string // by OnGone
 }
 
 func inGoneFleet(t *testing.T, test func(t *testing.T, f *goneFleet)) {
@@ -76,7 +76,7 @@ func (f *goneFleet) call(opts ...event.CallOption) (event.Summary, time.Duration
 	start := time.Now()
 	bus := event.NewBus(f.events, f.replies, event.Config{Directory: f.registry})
 	opts = append([]event.CallOption{event.Wait(10 * time.Minute)}, opts...)
-	sum, err := bus.CallFunc(f.t.Context(), numbered(1), event.Callbacks{
+	sum, err := bus.CallFunc(f.t.Context(), numbered(1, event.To(f.target)), event.Callbacks{
 		OnGone: func(o event.Outcome) { f.told = append(f.told, o.Server) },
 	}, opts...)
 	return sum, time.Since(start), err
@@ -159,14 +159,41 @@ func TestNobodyHasGoneWhenTheDirectoryCannotBeRead(t *testing.T) {
 	})
 }
 
-// TestMinimumIsWaitedForAlthoughOthersHaveGone: those that start meanwhile count.
-func TestMinimumIsWaitedForAlthoughOthersHaveGone(t *testing.T) {
+// TestMinimumIsNotWaitedForWhenNobodyJoins: who has not acknowledged by then was not
+// there when the event was published.
+func TestMinimumIsNotWaitedForWhenNobodyJoins(t *testing.T) {
 	inGoneFleet(t, func(t *testing.T, f *goneFleet) {
-		time.AfterFunc(time.Second, func() { f.are([]string{"dead"}, nil, nil) })
+		f.target.Names = []string{"quick"}
+		sum, took, err := f.call(event.AtLeast(2))
+		require.NoError(t, err)
+		require.Equal(t, []int{1, 1, 0, 1}, []int{sum.Matched, sum.Done, sum.Missing, sum.Short()})
+		require.Equal(t, 10*time.Second, took)
+	})
+}
+
+// TestMinimumIsWaitedForWhenOthersHaveJoined, however long they take.
+func TestMinimumIsWaitedForWhenOthersHaveJoined(t *testing.T) {
+	inGoneFleet(t, func(t *testing.T, f *goneFleet) {
+		f.target.Names = []string{"quick", "slow"}
+		f.slow = time.Minute
+		f.are([]string{"slow"}, nil, nil)
+		sum, took, err := f.call(event.AtLeast(2))
+		require.NoError(t, err)
+		require.Equal(t, []int{1, 1, 1, 0}, []int{sum.Matched, sum.Done, sum.Extra, sum.Short()})
+		require.Equal(t, time.Minute, took)
+	})
+}
+
+// TestMinimumThatJoinersDoNotReach ends when nobody else can join.
+func TestMinimumThatJoinersDoNotReach(t *testing.T) {
+	inGoneFleet(t, func(t *testing.T, f *goneFleet) {
+		f.target.Names = []string{"quick", "slow"}
+		f.slow = 9 * time.Second
+		f.are([]string{"slow"}, nil, nil)
 		sum, took, err := f.call(event.AtLeast(3))
 		require.NoError(t, err)
-		require.Equal(t, 10*time.Minute, took)
-		require.Equal(t, []int{1, 1, 1}, []int{sum.Missing, sum.Gone, sum.Short()})
+		require.Equal(t, []int{1, 1, 1}, []int{sum.Done, sum.Extra, sum.Short()})
+		require.Equal(t, 10*time.Second, took)
 	})
 }
 
@@ -206,18 +233,32 @@ func TestDeafCallerSaysNobodyHasGone(t *testing.T) {
 	})
 }
 
-func TestCallThatEndsBecauseTheRestHasGoneIsRecordedSo(t *testing.T) {
-	inGoneFleet(t, func(t *testing.T, f *goneFleet) {
-		a := &auditor{fleet: f.fleet}
-		bus := event.NewBus(f.events, f.replies, event.Config{Directory: struct {
-			*registry
-			event.Auditor
-		}{f.registry, a}})
-		time.AfterFunc(time.Second, func() { f.are([]string{"dead"}, nil, nil) })
-		_, err := bus.CallFunc(t.Context(), numbered(1), event.Callbacks{}, event.Wait(time.Minute))
-		require.NoError(t, err)
-		synctest.Wait()
-		require.Equal(t, event.EndedGone, a.outcomes[0].Ending)
-		require.Equal(t, 10*time.Second, a.outcomes[0].Summary.Duration)
-	})
+// TestHowACallEndsThatDoesNotWait is written down as it was.
+func TestHowACallEndsThatDoesNotWait(t *testing.T) {
+	for name, test := range map[string]struct {
+		away []string
+		to   []string
+		opts []event.CallOption
+		want event.Ending
+	}{
+		"the rest has gone":     {[]string{"dead"}, nil, nil, event.EndedGone},
+		"nobody joins":          {nil, []string{"quick"}, []event.CallOption{event.AtLeast(2)}, event.EndedWait},
+		"gone, and the minimum": {[]string{"dead"}, nil, []event.CallOption{event.AtLeast(3)}, event.EndedGone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inGoneFleet(t, func(t *testing.T, f *goneFleet) {
+				a := &auditor{fleet: f.fleet}
+				bus := event.NewBus(f.events, f.replies, event.Config{Directory: struct {
+					*registry
+					event.Auditor
+				}{f.registry, a}})
+				time.AfterFunc(time.Second, func() { f.are(test.away, nil, nil) })
+				opts := append(test.opts, event.Wait(time.Minute))
+				_, err := bus.CallFunc(t.Context(), numbered(1, event.To(event.Target{Names: test.to})), event.Callbacks{}, opts...)
+				require.NoError(t, err)
+				require.Equal(t, test.want, a.outcomes[0].Ending)
+				require.Equal(t, 10*time.Second, a.outcomes[0].Summary.Duration)
+			})
+		})
+	}
 }

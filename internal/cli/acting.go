@@ -37,7 +37,7 @@ func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
 	act := &acting{targetFlags: a.addTargetFlags(cmd)}
 	cmd.Flags().DurationVar(&act.wait, "wait", wait, "how long to wait for the answers")
 	cmd.Flags().BoolVar(&act.noWait, "no-wait", false, "publish, print the event's id and do not wait")
-	cmd.Flags().IntVar(&act.minServers, "min-servers", 0, "wait for the answers of at least so many servers, those included that start meanwhile")
+	cmd.Flags().IntVar(&act.minServers, "min-servers", 0, "want the answers of at least so many servers, those included that were just joining (within 10s)")
 	act.batch.add(cmd)
 	byHandAlone(cmd, "min-servers")
 	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")

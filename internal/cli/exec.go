@@ -55,7 +55,7 @@ makes it one. There is no shell unless --shell is given.`,
 	flags.StringVar(&f.parameters.Dir, "dir", "", "where the command runs (default: where the server does)")
 	flags.StringVar(&f.service, "service", "", "only servers whose label service is this, or matches this pattern")
 	flags.StringVar(&f.tag, "tag", "", "only servers whose label tag is this, or matches this pattern")
-	flags.IntVar(&f.minServers, "min-servers", 0, "wait for the answers of at least so many servers, those included that start meanwhile")
+	flags.IntVar(&f.minServers, "min-servers", 0, "want the answers of at least so many servers, those included that were just joining (within 10s)")
 	flags.BoolVar(&f.failOnExit, "fail-on-exit", false, "exit with 1 when the command has failed on some server")
 	byHandAlone(cmd, "shell", "env", "dir", "service", "tag", "min-servers")
 	cmd.RunE = func(cmd *cobra.Command, command []string) error {

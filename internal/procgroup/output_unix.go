@@ -154,11 +154,11 @@ func readNow(pipe *os.File, p []byte) (n int, err error) {
 		return 0, err
 	}
 	fault := raw.Read(func(fd uintptr) bool {
-		for {
-			if n, err = syscall.Read(int(fd), p); err != syscall.EINTR {
-				return true
-			}
+		n, err = syscall.Read(int(fd), p)
+		for errors.Is(err, syscall.EINTR) {
+			n, err = syscall.Read(int(fd), p)
 		}
+		return true
 	})
 	switch {
 	case fault != nil:
