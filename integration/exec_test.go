@@ -65,6 +65,41 @@ func TestExec(t *testing.T) {
 	require.Equal(t, 2, e.run("exec", "--shell", "--", "echo", "x").code)
 }
 
+// TestExecInBatches goes on when all of a batch have answered, and stops when the
+// command has failed too often.
+func TestExecInBatches(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for _, name := range []string{"a", "b", "c"} {
+		e.server(name, "--workers", "1", "--allow-exec")
+	}
+	r := e.run("exec", "--batch", "2", "echo", "hello")
+	require.Zero(t, r.code, r.stderr)
+	require.ElementsMatch(t, []string{"a: hello", "b: hello", "c: hello"}, strings.Split(strings.TrimSpace(r.stdout), "\n"))
+	require.True(t, strings.HasSuffix(r.stdout, "c: hello\n"), "last")
+	require.Contains(t, r.stderr, "3 servers matched, 3 done")
+
+	text := `echo $FLEETCAST_SERVER; [ $FLEETCAST_SERVER != b ]`
+	r = e.run("exec", "--batch", "1", "--fail-on-exit", "-o", "json", "--shell", text)
+	require.Equal(t, 1, r.code, r.stderr)
+	var out struct {
+		Done      int            `json:"done"`
+		Exits     map[string]int `json:"exits"`
+		Untouched []string       `json:"untouched_servers"`
+		Output    []struct{ Server, Stdout string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &out), r.stdout)
+	require.Equal(t, 2, out.Done)
+	require.Equal(t, map[string]int{"0": 1, "1": 1}, out.Exits)
+	require.Equal(t, []string{"c"}, out.Untouched)
+	require.Equal(t, []struct{ Server, Stdout string }{{"a", "a\n"}, {"b", "b\n"}}, out.Output)
+	require.Contains(t, r.stderr, "stopped after batch 2")
+
+	require.Zero(t, e.run("exec", "--batch", "1", "--shell", text).code, "the command's own business")
+	require.Zero(t, e.run("exec", "--batch", "1", "--dry-run", "true").code)
+	require.Equal(t, 2, e.run("exec", "--batch", "1", "--min-servers", "2", "true").code)
+}
+
 func TestExecAsJSON(t *testing.T) {
 	t.Parallel()
 	e := execFleet(t)

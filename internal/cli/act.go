@@ -86,30 +86,56 @@ func (a *app) publish(ctx context.Context, bus *event.Bus, e event.Event, matche
 
 // call publishes, prints the answers as they come, and then the summary.
 func (a *app) call(ctx context.Context, bus *event.Bus, act *acting, e event.Event) error {
-	sum, finals, err := a.await(ctx, bus, act, e, func(r event.Reply) { a.printReply(e, r) })
+	sum, finals, err := a.await(ctx, bus, act, e, a.shower(act, e))
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
-	if err := a.printSummary(e, sum, finals); err != nil {
+	if err := a.report(act, e, sum, finals, toCallOutput(e, sum, finals)); err != nil {
 		return err
 	}
-	if err := a.ended(ctx, e, sum); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return a.interrupted(ctx, act, e)
 	}
 	return act.outcome(sum, finals)
 }
 
+// shower returns what shows the answers to an event.
+func (a *app) shower(act *acting, e event.Event) func(event.Reply) {
+	show := act.own.show
+	if show == nil {
+		show = a.printReply
+	}
+	return func(r event.Reply) { show(e, r) }
+}
+
+// report prints the summary.
+func (a *app) report(act *acting, e event.Event, sum event.Summary, finals []event.Reply, out callOutput) error {
+	if act.own.report != nil {
+		return act.own.report(e, sum, finals, out)
+	}
+	return a.printOutcome(e, sum, out)
+}
+
 // ended is how a command ends that has shown the answers.
-func (a *app) ended(ctx context.Context, e event.Event, sum event.Summary) error {
+func (a *app) ended(ctx context.Context, act *acting, e event.Event, sum event.Summary) error {
 	if ctx.Err() != nil {
-		a.say("interrupted: the servers go on with it; `fleetcast replies %s` shows their answers\n", e.ID.Hex())
-		return ctx.Err()
+		return a.interrupted(ctx, act, e)
 	}
 	return outcome(sum)
 }
 
+// interrupted says what goes on.
+func (a *app) interrupted(ctx context.Context, act *acting, e event.Event) error {
+	if act.own.left != "" {
+		a.say("interrupted: %s\n", act.own.left)
+	} else {
+		a.say("interrupted: the servers go on with it; `fleetcast replies %s` shows their answers\n", e.ID.Hex())
+	}
+	return ctx.Err()
+}
+
 // await publishes, and shows the answers as they come.
-func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Event, print func(event.Reply), opts ...event.CallOption) (event.Summary, []event.Reply, error) {
+func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Event, print func(event.Reply)) (event.Summary, []event.Reply, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.timeout+act.wait,
 		fmt.Errorf("the database did not take the event within --timeout %s", a.timeout))
 	defer cancel()
@@ -133,7 +159,7 @@ func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Ev
 			progress.print(func() { a.say("%s is gone (lost, or it has left): not waiting for it\n", o.Server) })
 		},
 		OnExit: func(r event.Reply) { finals = append(finals, r); show(r) },
-	}, append(opts, event.Wait(act.wait), event.AtLeast(act.minServers))...)
+	}, append(act.own.options, event.Wait(act.wait), event.AtLeast(act.minServers))...)
 	return sum, finals, err
 }
 

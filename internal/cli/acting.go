@@ -21,16 +21,29 @@ type acting struct {
 
 	// call, if set, takes the place of app.call.
 	call func(context.Context, *event.Bus, event.Event) error
-	// verdict, if set, judges answers that are all in order.
-	verdict func(finals []event.Reply) error
+	own  ownWays
+}
+
+// ownWays are those of a command that differs from others. Each may be left out.
+type ownWays struct {
+	before  func(context.Context, *event.Bus, event.Event) error // it publishes
+	options []event.CallOption
+	show    func(event.Event, event.Reply) // an answer, in place of printReply
+	// report prints the summary, in place of printOutcome.
+	report func(e event.Event, sum event.Summary, finals []event.Reply, out callOutput) error
+	// failures counts the answers that are done, and a failure to this command, for
+	// --max-failures.
+	failures func(finals []event.Reply) int
+	verdict  func(finals []event.Reply) error // on answers that are all in order
+	left     string                           // what goes on when the caller leaves
 }
 
 // outcome is the exit code that the answers mean.
 func (act *acting) outcome(sum event.Summary, finals []event.Reply) error {
-	if err := outcome(sum); err != nil || act.verdict == nil {
+	if err := outcome(sum); err != nil || act.own.verdict == nil {
 		return err
 	}
-	return act.verdict(finals)
+	return act.own.verdict(finals)
 }
 
 func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
@@ -117,6 +130,9 @@ func (a *app) actOn(ctx context.Context, s *store, act *acting, e event.Event) e
 		return a.printMatch(e, members)
 	}
 	held, err := a.holdsChanged(ctx, s, e)
+	if err == nil && act.own.before != nil && len(members) > 0 {
+		err = act.own.before(ctx, bus, e)
+	}
 	switch {
 	case err != nil:
 		return err

@@ -41,7 +41,8 @@ A command that fails is no failure of exec, the summary counts it; --fail-on-exi
 makes it one. There is no shell unless --shell is given.`,
 		Example: `  fleetcast exec uptime -p
   fleetcast exec --server 'web-*' --shell 'df -h / | tail -1'
-  fleetcast exec --service import --wait 60s --min-servers 3 ./migrate --check`,
+  fleetcast exec --service import --wait 60s --min-servers 3 ./migrate --check
+  fleetcast exec --batch 10% --batch-sleep 30s --fail-on-exit systemctl restart app`,
 	}
 	f := &execFlags{acting: &acting{targetFlags: a.addTargetFlags(cmd)}}
 	f.parameters.SetDefaults()
@@ -56,7 +57,9 @@ makes it one. There is no shell unless --shell is given.`,
 	flags.StringVar(&f.service, "service", "", "only servers whose label service is this, or matches this pattern")
 	flags.StringVar(&f.tag, "tag", "", "only servers whose label tag is this, or matches this pattern")
 	flags.IntVar(&f.minServers, "min-servers", 0, "want the answers of at least so many servers, those included that were just joining (within 10s)")
-	flags.BoolVar(&f.failOnExit, "fail-on-exit", false, "exit with 1 when the command has failed on some server")
+	flags.BoolVar(&f.failOnExit, "fail-on-exit", false, "exit with 1 when the command has failed on some server, which then counts for --max-failures")
+	f.batch.add(cmd)
+	cmd.MarkFlagsMutuallyExclusive("min-servers", "batch")
 	byHandAlone(cmd, "shell", "env", "dir", "service", "tag", "min-servers")
 	cmd.RunE = func(cmd *cobra.Command, command []string) error {
 		if err := strayTarget(cmd, command); err != nil {
@@ -124,7 +127,14 @@ func (a *app) exec(ctx context.Context, f *execFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	f.call = func(ctx context.Context, bus *event.Bus, e event.Event) error { return a.callExec(ctx, bus, f, e) }
+	show := &execOutputs{app: a, lines: map[string]*bytes.Buffer{}}
+	f.own = ownWays{
+		before: a.sayWhoDoesNot, options: []event.CallOption{event.Lease()}, show: show.reply,
+		report: func(e event.Event, sum event.Summary, finals []event.Reply, out callOutput) error {
+			return a.reportExec(show, e, sum, finals, out)
+		},
+		failures: f.failures, verdict: f.verdict, left: "the servers end the command",
+	}
 	err := a.act(ctx, f.acting, "exec", "run", f.parameters)
 	if unknown, ok := errors.AsType[*event.UnknownError](err); ok {
 		return &codeError{code: exitNoMatch, err: fmt.Errorf("no living server allows exec (%w): start servers with --allow-exec", unknown)}
@@ -132,32 +142,31 @@ func (a *app) exec(ctx context.Context, f *execFlags) error {
 	return err
 }
 
-// callExec runs the command on the servers and shows its output.
-func (a *app) callExec(ctx context.Context, bus *event.Bus, f *execFlags, e event.Event) error {
-	if err := a.sayWhoDoesNot(ctx, bus, e); err != nil {
-		return err
+// failures counts the servers where the command has failed, if that is a failure.
+func (f *execFlags) failures(finals []event.Reply) int {
+	if !f.failOnExit {
+		return 0
 	}
-	show := &execOutputs{app: a, event: e, lines: map[string]*bytes.Buffer{}}
-	sum, finals, err := a.await(ctx, bus, f.acting, e, show.reply, event.Lease())
-	if err != nil && ctx.Err() == nil {
-		return err
+	return len(exitsOf(finals).failed)
+}
+
+func (f *execFlags) verdict(finals []event.Reply) error {
+	if f.failures(finals) > 0 {
+		return &codeError{code: exitFailure}
 	}
+	return nil
+}
+
+// reportExec prints the summary, and all output unless that was done.
+func (a *app) reportExec(show *execOutputs, e event.Event, sum event.Summary, finals []event.Reply, out callOutput) error {
 	exits := exitsOf(finals)
-	out := execOutput{callOutput: toCallOutput(e, sum, finals), Exits: exits.counts, Output: show.collected()}
-	if err := a.printExec(e, sum, out); err != nil {
+	if err := a.printExec(e, sum, execOutput{callOutput: out, Exits: exits.counts, Output: show.collected()}); err != nil {
 		return err
 	}
 	if a.output == "text" && len(finals) > 0 {
 		a.say("%s\n", exits)
 	}
-	if ctx.Err() != nil {
-		a.say("interrupted: the servers end the command\n")
-		return ctx.Err()
-	}
-	if err := outcome(sum); err != nil || !f.failOnExit || len(exits.failed) == 0 {
-		return err
-	}
-	return &codeError{code: exitFailure}
+	return nil
 }
 
 // sayWhoDoesNot names the servers that are meant and do not allow exec: they are
@@ -237,22 +246,21 @@ func (a *app) printExec(e event.Event, sum event.Summary, out execOutput) error 
 // execOutputs shows what the servers print: whole lines, with their names.
 type execOutputs struct {
 	app   *app
-	event event.Event
 	lines map[string]*bytes.Buffer // begun ones, by server and stream; with json all there is
 	names []string                 // of the servers, as they came
 }
 
-func (o *execOutputs) reply(r event.Reply) {
+func (o *execOutputs) reply(e event.Event, r event.Reply) {
 	var chunk subscribers.ExecOutput
 	switch {
 	case r.Kind == event.Output && r.Result(&chunk) == nil:
 		o.add(r, chunk)
 	case o.app.output == "jsonl":
-		o.app.printReply(o.event, r)
+		o.app.printReply(e, r)
 	case o.app.output == "text" && r.Kind.Final():
 		o.flush(r.Server, "stdout", true)
 		o.flush(r.Server, "stderr", true)
-		o.end(r)
+		o.end(e, r)
 	}
 }
 
@@ -297,10 +305,10 @@ func (o *execOutputs) flush(server, stream string, end bool) {
 }
 
 // end tells how the command ended where it did not do so well.
-func (o *execOutputs) end(r event.Reply) {
+func (o *execOutputs) end(e event.Event, r event.Reply) {
 	var result subscribers.ExecResult
 	if r.Kind != event.Done || r.Result(&result) != nil {
-		o.app.printReply(o.event, r)
+		o.app.printReply(e, r)
 		return
 	}
 	if result.DroppedBytes > 0 {

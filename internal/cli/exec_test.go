@@ -82,7 +82,7 @@ func outputs(t *testing.T, output string) (*execOutputs, *bytes.Buffer) {
 	show := &execOutputs{app: &app{Process: Process{Stdout: &out}, output: output}, lines: map[string]*bytes.Buffer{}}
 	for _, r := range []struct{ server, data string }{{"x", "€"}, {"y", "a\xff"}, {"x", "b"}} {
 		payload := rawValue(t, subscribers.ExecOutput{Stream: "stdout", Data: []byte(r.data)})
-		show.reply(event.Reply{Server: r.server, Kind: event.Output, Payload: payload})
+		show.reply(event.Event{}, event.Reply{Server: r.server, Kind: event.Output, Payload: payload})
 	}
 	return show, &out
 }

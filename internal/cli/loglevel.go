@@ -56,7 +56,7 @@ unless it is so for all (exit code 3).`,
 			return usageError("--for %s: a positive duration such as 10m, and not with %s", *passing, logging.Default)
 		}
 		p.Level, p.For = args[0], subscribers.Duration(*passing)
-		act.verdict = a.judgeLevels
+		act.own.verdict = a.judgeLevels
 		return a.act(cmd.Context(), act, "logger", "set", p)
 	}
 	return cmd

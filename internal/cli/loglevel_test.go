@@ -66,7 +66,7 @@ func TestComponentThatSomeHave(t *testing.T) {
 			var said bytes.Buffer
 			a := &app{Process: Process{Stderr: &said}}
 			n := len(test.finals)
-			act := &acting{verdict: a.judgeLevels}
+			act := &acting{own: ownWays{verdict: a.judgeLevels}}
 			err := act.outcome(event.Summary{Matched: n, Done: n}, test.finals)
 			require.Equal(t, test.code, exitCode(t.Context(), err))
 			require.Equal(t, test.says, said.String())
