@@ -253,7 +253,7 @@ func TestHowACallEndsThatDoesNotWait(t *testing.T) {
 					event.Auditor
 				}{f.registry, a}})
 				time.AfterFunc(time.Second, func() { f.are(test.away, nil, nil) })
-				opts := append(test.opts, event.Wait(time.Minute))
+				opts := append([]event.CallOption{event.Wait(time.Minute)}, test.opts...)
 				_, err := bus.CallFunc(t.Context(), numbered(1, event.To(event.Target{Names: test.to})), event.Callbacks{}, opts...)
 				require.NoError(t, err)
 				require.Equal(t, test.want, a.outcomes[0].Ending)

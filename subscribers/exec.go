@@ -83,7 +83,7 @@ type ExecResult struct {
 	// Killed says why the server has ended it, if it has.
 	Killed       string `bson:"killed,omitempty" json:"killed,omitempty"`
 	OutputBytes  int64  `bson:"output_bytes" json:"output_bytes"`                       // printed in all
-	DroppedBytes int64  `bson:"dropped_bytes,omitempty" json:"dropped_bytes,omitempty"` // of these, beyond MaxOutput
+	DroppedBytes int64  `bson:"dropped_bytes,omitempty" json:"dropped_bytes,omitempty"` // of these, not sent: beyond MaxOutput, or not taken in time
 }
 
 // maxExecs is how many commands run at a time.

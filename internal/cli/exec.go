@@ -312,7 +312,7 @@ func (o *execOutputs) end(e event.Event, r event.Reply) {
 		return
 	}
 	if result.DroppedBytes > 0 {
-		o.app.say("%s: … %d of %d bytes are not shown (--max-output)\n", r.Server, result.DroppedBytes, result.OutputBytes)
+		o.app.say("%s: … %d of %d bytes are not shown (beyond --max-output, or not stored in time)\n", r.Server, result.DroppedBytes, result.OutputBytes)
 	}
 	switch {
 	case result.Killed != "":
