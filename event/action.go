@@ -82,7 +82,8 @@ func On[P any](name string, do func(context.Context, P) error, opts ...ActionOpt
 	return OnResult(name, func(ctx context.Context, p P) (any, error) { return nil, do(ctx, p) }, opts...)
 }
 
-// OnResult is On for an action with a result, which travels back in the answer.
+// OnResult is On for an action with a result, which travels back in the answer; beside
+// an error, too, unless it is the zero value.
 func OnResult[P, R any](name string, do func(context.Context, P) (R, error), opts ...ActionOption) Action {
 	if do == nil {
 		return Action{name: name} // Subscribe says so
@@ -93,7 +94,11 @@ func OnResult[P, R any](name string, do func(context.Context, P) (R, error), opt
 			e, _ := FromContext(ctx)
 			return nil, &ParametersError{Subscriber: e.Name, Action: e.Action, Err: err}
 		}
-		return do(ctx, parameters)
+		result, err := do(ctx, parameters)
+		if err != nil && reflect.ValueOf(&result).Elem().IsZero() {
+			return nil, err
+		}
+		return result, err
 	}}
 	for _, opt := range opts {
 		opt(&a)

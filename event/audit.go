@@ -43,6 +43,7 @@ type Ending string
 const (
 	EndedComplete Ending = "complete"       // every expected server has given its final answer
 	EndedWait     Ending = "wait_over"      // the wait was over before that
+	EndedGone     Ending = "gone"           // those whose answers are missing are lost, or have left
 	EndedLeft     Ending = "left"           // the caller left before that
 	EndedUnstored Ending = "publish_failed" // the event could not be stored
 )
@@ -207,8 +208,10 @@ func (c *call) conclusion(ctx context.Context, err error) Conclusion {
 	switch {
 	case how.Summary.Complete():
 		how.Ending = EndedComplete
-	case ctx.Err() != nil || how.Summary.Duration < c.wait:
+	case ctx.Err() != nil || how.Summary.Duration < c.wait && c.waits():
 		how.Ending = EndedLeft
+	case how.Summary.Missing > 0 && how.Summary.Missing == how.Summary.Gone:
+		how.Ending = EndedGone
 	}
 	if errors.Is(how.Err, context.Canceled) {
 		how.Err = nil // it says no more than that the caller has left

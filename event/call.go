@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -10,6 +11,10 @@ import (
 
 // DefaultWait is how long Call waits for answers unless [Wait] says otherwise.
 const DefaultWait = 10 * time.Second
+
+// joinTime is how long after publishing servers may acknowledge that were not
+// expected, and count for a minimum.
+const joinTime = 10 * time.Second
 
 // CallOption changes how Call waits.
 type CallOption func(*call)
@@ -19,8 +24,10 @@ type CallOption func(*call)
 func Wait(d time.Duration) CallOption { return func(c *call) { c.wait = d } }
 
 // AtLeast lets Call go on until at least n servers have given their final answer,
-// those included that were not expected: with fewer, the summary is not complete.
-// A call that matches nobody at all still ends at once. Default 0.
+// those included that were not expected, because they were not in the directory yet:
+// with fewer, the summary is not complete. Such servers have to acknowledge within 10 s;
+// then those that have are waited for. A call that matches nobody at all still ends at
+// once. Default 0.
 func AtLeast(n int) CallOption { return func(c *call) { c.summary.Minimum = n } }
 
 // Summarize lets Call fill in s: complete once the iteration has ended.
@@ -34,9 +41,10 @@ type Summary struct {
 	Done     int
 	Failed   int
 	Refused  int
-	Missing  int // expected, and no final answer (including the deaf)
+	Missing  int // expected, and no final answer (including the deaf and the gone)
 	Deaf     int // missing, and known to be deaf
-	Extra    int // answered without being expected: started since, or were lost
+	Gone     int // missing, and not there any more: lost, or has left
+	Extra    int // answered without being expected: were just starting, or seemed lost
 	Minimum  int // the final answers that AtLeast wants
 	Duration time.Duration
 	Servers  []Outcome // one for each expected server, then the extra ones
@@ -64,6 +72,7 @@ type Outcome struct {
 	Acked    bool
 	Expected bool
 	Deaf     bool
+	Gone     bool   // it has not been in the Directory for some seconds
 	Reply    *Reply // the final answer, nil when it is missing
 	// Took is how long after publishing the final answer was here.
 	Took time.Duration
@@ -72,6 +81,7 @@ type Outcome struct {
 	Lost int
 
 	replies int // seen so far
+	away    int // looks in a row at which it was not there
 }
 
 // Call publishes the event, asks for answers and yields them as they come. It
@@ -79,6 +89,11 @@ type Outcome struct {
 // over, when ctx ends or when the caller breaks off. Expected are the servers
 // that [Bus.Match] returns; if there are none it ends at once, publishes
 // nothing and the summary says Matched 0.
+//
+// A call that takes long asks the [Directory] every 5 s who is still there. It
+// does not wait for a server that has gone, because it is lost or has left: that is
+// missing. One that comes back while others are waited for is expected again, and
+// its answer counts.
 //
 // Large results come whole, however they have travelled. [Bus.CallFunc] tells the
 // same to functions.
@@ -104,16 +119,18 @@ type call struct {
 	wait      time.Duration
 	into      *Summary // where the caller wants the summary, or nil
 	submitted func([]Member)
+	gone      func(Outcome)
 
 	summary Summary
 	index   map[bson.ObjectID]int // of each server in summary.Servers
 	whole   Assembler
 	start   time.Time
 	act     *Act // the event as it was published, nil before
+	closed  bool // nobody else joins
 }
 
 func (b *Bus) newCall(e Event, opts []CallOption) *call {
-	c := &call{bus: b, event: e, wait: DefaultWait, submitted: func([]Member) {}}
+	c := &call{bus: b, event: e, wait: DefaultWait, submitted: func([]Member) {}, gone: func(Outcome) {}}
 	for _, opt := range opts {
 		opt(c)
 	}
@@ -151,12 +168,22 @@ func (c *call) run(ctx context.Context, yield func(Reply, error) bool) error {
 func (c *call) collect(ctx context.Context, box *inbox, yield func(Reply, error) bool) error {
 	timer := time.NewTimer(c.wait - time.Since(c.start))
 	defer timer.Stop()
-	for !c.summary.Complete() {
+	join := time.NewTimer(joinTime - time.Since(c.start))
+	defer join.Stop()
+	looks, stop := c.lookout(ctx)
+	defer stop()
+	for c.waits() {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-timer.C:
 			return c.bus.calls.trouble(box)
+		case <-join.C:
+			c.closed = true
+		case members := <-looks:
+			if c.bus.calls.trouble(box) == nil { // else who has gone may have answered before
+				c.look(members)
+			}
 		case part := <-box.out:
 			r, whole := c.whole.Add(part)
 			c.take(r)
@@ -166,6 +193,16 @@ func (c *call) collect(ctx context.Context, box *inbox, yield func(Reply, error)
 		}
 	}
 	return nil
+}
+
+// waits reports whether there is anything left to wait for: those who are expected
+// and there, and, for the minimum, others that have acknowledged or may still.
+func (c *call) waits() bool {
+	s := &c.summary
+	if s.Missing > s.Gone {
+		return true
+	}
+	return s.Short() > 0 && (!c.closed || slices.ContainsFunc(s.Servers, func(o Outcome) bool { return !o.Expected && o.Reply == nil }))
 }
 
 // report gives the caller the summary.
@@ -196,6 +233,7 @@ func (c *call) take(r Reply) {
 	s := &c.summary
 	o := c.outcome(r)
 	o.replies++
+	c.isBack(o)
 	if !o.Acked && o.Expected {
 		s.Acked++
 	}

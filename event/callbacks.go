@@ -15,6 +15,9 @@ type Callbacks struct {
 	OnOutput func(Reply)
 	// OnExit is called once for each server, with its final answer.
 	OnExit func(Reply)
+	// OnGone is called for an expected server that is not waited for any more,
+	// because it is lost or has left. Its answer may come all the same.
+	OnGone func(Outcome)
 	// OnDone is called once, last, unless OnError is.
 	OnDone func(Summary)
 	// OnError is called once, last, when the event could not be published or the
@@ -29,6 +32,9 @@ func (b *Bus) CallFunc(ctx context.Context, e Event, to Callbacks, opts ...CallO
 	c := b.newCall(e, opts)
 	if to.OnSubmit != nil {
 		c.submitted = to.OnSubmit
+	}
+	if to.OnGone != nil {
+		c.gone = to.OnGone
 	}
 	t := teller{to: to, acked: map[replier]bool{}, exited: map[replier]bool{}}
 	err := c.run(ctx, func(r Reply, _ error) bool { t.tell(r); return true })

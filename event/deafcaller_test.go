@@ -30,7 +30,7 @@ func (u unreadable) Read(ctx context.Context, _ event.Position, r event.Reader) 
 type oneServer struct{}
 
 func (oneServer) Members(context.Context) ([]event.Member, error) {
-	return []event.Member{{ServerID: bson.NewObjectID(), Name: "one", Actions: map[string][]string{"a": {"b"}}}}, nil
+	return []event.Member{{ServerID: bson.ObjectID{1}, Name: "one", Actions: map[string][]string{"a": {"b"}}}}, nil
 }
 
 // TestDeafCaller is a caller that cannot read the answers: it does not blame the

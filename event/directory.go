@@ -12,7 +12,8 @@ import (
 // Directory knows the servers of the fleet. Package server implements it by the
 // registry.
 type Directory interface {
-	// Members returns the living servers. It is safe for concurrent use.
+	// Members returns the living servers. It is safe for concurrent use. Calls that
+	// wait for long ask again: who is not there any more is not waited for.
 	Members(ctx context.Context) ([]Member, error)
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -64,6 +65,41 @@ func TestExec(t *testing.T) {
 	require.Equal(t, 2, e.run("exec", "--shell", "--", "echo", "x").code)
 }
 
+// TestExecInBatches goes on when all of a batch have answered, and stops when the
+// command has failed too often.
+func TestExecInBatches(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for _, name := range []string{"a", "b", "c"} {
+		e.server(name, "--workers", "1", "--allow-exec")
+	}
+	r := e.run("exec", "--batch", "2", "echo", "hello")
+	require.Zero(t, r.code, r.stderr)
+	require.ElementsMatch(t, []string{"a: hello", "b: hello", "c: hello"}, strings.Split(strings.TrimSpace(r.stdout), "\n"))
+	require.True(t, strings.HasSuffix(r.stdout, "c: hello\n"), "last")
+	require.Contains(t, r.stderr, "3 servers matched, 3 done")
+
+	text := `echo $FLEETCAST_SERVER; [ $FLEETCAST_SERVER != b ]`
+	r = e.run("exec", "--batch", "1", "--fail-on-exit", "-o", "json", "--shell", text)
+	require.Equal(t, 1, r.code, r.stderr)
+	var out struct {
+		Done      int            `json:"done"`
+		Exits     map[string]int `json:"exits"`
+		Untouched []string       `json:"untouched_servers"`
+		Output    []struct{ Server, Stdout string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &out), r.stdout)
+	require.Equal(t, 2, out.Done)
+	require.Equal(t, map[string]int{"0": 1, "1": 1}, out.Exits)
+	require.Equal(t, []string{"c"}, out.Untouched)
+	require.Equal(t, []struct{ Server, Stdout string }{{"a", "a\n"}, {"b", "b\n"}}, out.Output)
+	require.Contains(t, r.stderr, "stopped after batch 2")
+
+	require.Zero(t, e.run("exec", "--batch", "1", "--shell", text).code, "the command's own business")
+	require.Zero(t, e.run("exec", "--batch", "1", "--dry-run", "true").code)
+	require.Equal(t, 2, e.run("exec", "--batch", "1", "--min-servers", "2", "true").code)
+}
+
 func TestExecAsJSON(t *testing.T) {
 	t.Parallel()
 	e := execFleet(t)
@@ -91,6 +127,30 @@ func TestExecAsJSON(t *testing.T) {
 		types[entry.Type+entry.Kind]++
 	}
 	require.Equal(t, map[string]int{"output": 2, "replyack": 2, "replydone": 2, "summary": 1}, types)
+}
+
+// TestExecOnAServerThatIsKilled: nobody waits for it until --run-limit.
+func TestExecOnAServerThatIsKilled(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	dies := e.server("dies", "--workers", "1", "--allow-exec", "--heartbeat", "500ms")
+	e.server("lives", "--workers", "1", "--allow-exec", "--heartbeat", "500ms")
+	text := `echo begun; if [ $FLEETCAST_SERVER = dies ]; then sleep 600; fi`
+	caller := e.start("exec", "--wait", "0", "--run-limit", "10m", "--shell", "--", text)
+	e.awaitText("the command to run", caller.stdout, "dies: begun")
+	require.Equal(t, -1, dies.end(syscall.SIGKILL))
+	select {
+	case <-caller.exited:
+	case <-time.After(patience):
+		t.Fatal("it still waits")
+	}
+	require.Equal(t, 4, caller.code, caller.stderr)
+	require.Contains(t, caller.stderr.String(), "dies is gone (lost, or it has left): not waiting for it\n")
+	require.Regexp(t, `(?m)^dies +missing +had heard the event, and is gone`, caller.stdout)
+	require.Contains(t, caller.stderr.String(), "2 servers matched, 1 done, 1 missing, 1 of them gone in ")
+	r := e.run("audit", "--action", "run", "-o", "json")
+	require.Contains(t, r.stdout, `"state": "incomplete"`)
+	require.Contains(t, r.stdout, `"gone": true`)
 }
 
 // TestExecEndsWithItsCaller is interrupted, and killed: the commands end.

@@ -45,9 +45,14 @@ func TestLogLevelOfAWebApplication(t *testing.T) {
 	require.NotRegexp(t, `(?m)^web-1 +worker `, r.stdout, "it has no workers")
 	require.Less(t, strings.Index(r.stdout, "web-1"), strings.Index(r.stdout, "worker-1"), "by name")
 
-	s := e.call(1, "log-level", "default", "--component", "http")
-	require.Equal(t, []int{2, 1, 1}, []int{s.Matched, s.Done, s.Refused}, "the worker has no such component")
+	r = e.run("log-level", "default", "--component", "http")
+	require.Zero(t, r.code, "the worker has no such component, which is in order")
+	require.Regexp(t, `(?m)^web-1 +done .* http: debug → info$`, r.stdout)
+	require.Regexp(t, `(?m)^worker-1 +done .* no component http here, nothing to do \(there are event, server, worker\)$`, r.stdout)
+	require.Contains(t, r.stderr, "1 server without the component http, left alone: worker-1\n")
 	require.Equal(t, slog.LevelInfo, http.Level())
+	require.Zero(t, e.call(0, "log-level", "warn", "--component", "http", "--batch", "1").Refused)
+	require.Equal(t, slog.LevelWarn, http.Level())
 }
 
 func TestLogLevelOfAComponent(t *testing.T) {
@@ -71,8 +76,9 @@ func TestLogLevelOfAComponent(t *testing.T) {
 			require.Contains(t, line, "component=event", "and of nothing else")
 		}
 	}
-	require.Equal(t, 1, e.run("log-level", "debug", "--component", "evnt").code)
-	require.Contains(t, e.run("log-level", "debug", "--component", "evnt").stdout, "there are event, server, worker")
+	r = e.run("log-level", "debug", "--component", "evnt")
+	require.Equal(t, 3, r.code)
+	require.Contains(t, r.stderr, `no server that is meant has the component "evnt"; there are event, server, worker`)
 
 	// For a while, over one that is for good.
 	r = e.run("log-level", "warn", "--component", "event", "--for", "200ms", "-o", "json")

@@ -96,7 +96,7 @@ func asked(members []event.Member) []AuditOutcome {
 func outcomes(servers []event.Outcome) []AuditOutcome {
 	list := make([]AuditOutcome, 0, len(servers))
 	for _, s := range servers {
-		o := AuditOutcome{ServerID: s.ServerID, Server: s.Server, Deaf: s.Deaf, Acked: s.Acked, Extra: !s.Expected}
+		o := AuditOutcome{ServerID: s.ServerID, Server: s.Server, Deaf: s.Deaf, Gone: s.Gone, Acked: s.Acked, Extra: !s.Expected}
 		if s.Reply == nil {
 			o.Kind = AuditMissing
 		} else {

@@ -38,6 +38,7 @@ type AuditOutcome struct {
 	DurationMS float64       `bson:"duration_ms,omitempty"`
 	Acked      bool          `bson:"acked,omitempty"`
 	Deaf       bool          `bson:"deaf,omitempty"`
+	Gone       bool          `bson:"gone,omitempty"`  // lost, or not in the registry any more
 	Extra      bool          `bson:"extra,omitempty"` // it answered without being expected
 }
 
@@ -50,7 +51,7 @@ type AuditState string
 // The states of an entry.
 const (
 	AuditComplete      AuditState = "complete"       // every server has given its final answer
-	AuditIncomplete    AuditState = "incomplete"     // the wait was over before that
+	AuditIncomplete    AuditState = "incomplete"     // the wait was over before that, or who was missing had gone
 	AuditLeft          AuditState = "left"           // the caller left before that
 	AuditPublishFailed AuditState = "publish_failed" // the event could not be stored
 	AuditNotWaited     AuditState = "not_waited"     // published without waiting for answers

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -28,8 +29,9 @@ type ExecParameters struct {
 	// in the server's PATH. With Shell it is one text for /bin/sh -c. Required.
 	Command []string `bson:"command" json:"command" doc:"the program and its arguments; with shell one text"`
 	Shell   bool     `bson:"shell,omitempty" json:"shell,omitempty" doc:"the command is a text for /bin/sh -c"`
-	// Env is added to the server's environment; its values are in no record.
-	Env map[string]string `bson:"env,omitempty" json:"env,omitempty" fleetcast:"secret" doc:"added to the server's environment"`
+	// Env is added to the server's environment, from which FLEETCAST_* variables are
+	// taken out, see [Exec]; its values are in no record.
+	Env map[string]string `bson:"env,omitempty" json:"env,omitempty" fleetcast:"secret" doc:"added to the server's environment without its FLEETCAST_* variables"`
 	// Dir is where it runs. Default: where the server does.
 	Dir string `bson:"dir,omitempty" json:"dir,omitempty" doc:"where it runs (default: where the server does)"`
 	// Wait is how long the command may print nothing before its process group is
@@ -67,7 +69,9 @@ func (p ExecParameters) check() error {
 // ExecOutput is the payload of the replies of kind output that exec run sends.
 type ExecOutput struct {
 	Stream string `bson:"stream" json:"stream"` // stdout or stderr
-	Data   []byte `bson:"data" json:"data"`     // cut anywhere, also within a line
+	// Data is cut anywhere, also within a line, but not within a character of UTF-8.
+	// Other bytes come as they are.
+	Data []byte `bson:"data" json:"data"`
 }
 
 // ExecResult is the result of exec run. That the command failed is no failure of
@@ -79,7 +83,7 @@ type ExecResult struct {
 	// Killed says why the server has ended it, if it has.
 	Killed       string `bson:"killed,omitempty" json:"killed,omitempty"`
 	OutputBytes  int64  `bson:"output_bytes" json:"output_bytes"`                       // printed in all
-	DroppedBytes int64  `bson:"dropped_bytes,omitempty" json:"dropped_bytes,omitempty"` // of these, beyond MaxOutput
+	DroppedBytes int64  `bson:"dropped_bytes,omitempty" json:"dropped_bytes,omitempty"` // of these, not sent: beyond MaxOutput, or not taken in time
 }
 
 // maxExecs is how many commands run at a time.
@@ -88,6 +92,11 @@ const maxExecs = 16
 // Exec is the subscriber "exec": it runs commands here, as this process's user, for
 // everybody who can publish events. It is for servers whose operators want that,
 // and is never there by itself.
+//
+// A command gets this process's environment without the variables FLEETCAST_*, of
+// which FLEETCAST_URI may have the login to the database. That keeps them out of what
+// commands print by the way; it is no protection against a command that looks for them,
+// since it runs as the same user.
 //
 // A command's process group ends with it, with the server however that ends, and
 // with the caller: events without a lease (see [event.Lease]) are refused.
@@ -99,7 +108,8 @@ type Exec struct {
 	// there are no shell, no Env and no Dir, which would make something else of an
 	// allowed command.
 	Allow []string
-	// Env is added to the environment of each command, as "KEY=value".
+	// Env is added to the environment of each command, as "KEY=value"; a later one of
+	// the same name counts.
 	Env []string
 
 	running atomic.Int32
@@ -150,9 +160,9 @@ func (x *Exec) run(ctx context.Context, p ExecParameters) (ExecResult, error) {
 
 func (x *Exec) execute(ctx context.Context, p ExecParameters) (ExecResult, error) {
 	c := procgroup.Command{
-		Words: p.Command, Dir: p.Dir, Env: slices.Clone(x.Env),
+		Words: p.Command, Dir: p.Dir, Base: withoutOwn(os.Environ()), Env: slices.Clone(x.Env),
 		Wait: time.Duration(p.Wait), Limit: time.Duration(p.Limit), MaxOutput: p.MaxOutput,
-		Output: emitOutput(ctx),
+		Output: emitOutput,
 	}
 	if p.Shell {
 		c.Words = []string{"/bin/sh", "-c", p.Command[0]}
@@ -166,9 +176,14 @@ func (x *Exec) execute(ctx context.Context, p ExecParameters) (ExecResult, error
 	}, err
 }
 
+// withoutOwn takes out what is for fleetcast itself.
+func withoutOwn(environ []string) []string {
+	return slices.DeleteFunc(environ, func(v string) bool { return strings.HasPrefix(v, "FLEETCAST_") })
+}
+
 // emitOutput sends what a command prints to the caller.
-func emitOutput(ctx context.Context) func(stream string, data []byte) error {
-	return func(stream string, data []byte) error { return event.Emit(ctx, ExecOutput{Stream: stream, Data: data}) }
+func emitOutput(ctx context.Context, stream string, data []byte) error {
+	return event.Emit(ctx, ExecOutput{Stream: stream, Data: data})
 }
 
 // refusal says why a command is not run.

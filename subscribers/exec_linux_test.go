@@ -5,12 +5,14 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -47,6 +49,7 @@ type ran struct {
 	subscribers.ExecResult
 	stdout, stderr bytes.Buffer
 	chunks         int
+	cut            int // of these, within a character
 	reply          event.Reply
 }
 
@@ -74,6 +77,9 @@ func (h *host) runWith(ctx context.Context, p subscribers.ExecParameters) *ran {
 			require.NoError(h, reply.Result(&out))
 			map[string]*bytes.Buffer{"stdout": &r.stdout, "stderr": &r.stderr}[out.Stream].Write(out.Data)
 			r.chunks++
+			if !utf8.Valid(out.Data) {
+				r.cut++
+			}
 		},
 		OnExit: func(reply event.Reply) {
 			r.reply = reply
@@ -114,6 +120,47 @@ func TestExec(t *testing.T) {
 	binary := bytes.Repeat([]byte{0, 0xff, '\n', 0xc3}, 10)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "binary"), binary, 0o600))
 	require.Equal(t, binary, h.run(subscribers.ExecParameters{Command: []string{"cat", filepath.Join(dir, "binary")}}).stdout.Bytes())
+}
+
+// TestExecHidesTheServersOwnVariables, among them the login to the database, unless the
+// caller gives them.
+func TestExecHidesTheServersOwnVariables(t *testing.T) {
+	t.Setenv("FLEETCAST_URI", "mongodb://user:password@db/")
+	t.Setenv("FLEETCAST_CONSOLE_PASSWORD", "x")
+	t.Setenv("FLEETCAST_SERVER", "of a server that has started this one")
+	t.Setenv("MY_FLEETCAST_NAME", "kept")
+	h := newHost(t)
+	own := func(p subscribers.ExecParameters) (vars []string) {
+		for line := range strings.Lines(h.run(p).stdout.String()) {
+			if strings.Contains(line, "FLEETCAST_") {
+				vars = append(vars, strings.TrimSpace(line))
+			}
+		}
+		slices.Sort(vars)
+		return vars
+	}
+	p := subscribers.ExecParameters{Command: []string{"env"}}
+	require.Equal(t, []string{"FLEETCAST_SERVER=a", "MY_FLEETCAST_NAME=kept"}, own(p))
+	p.Env = map[string]string{"FLEETCAST_URI": "mongodb://other/", "FLEETCAST_SERVER": "b"}
+	require.Equal(t, []string{"FLEETCAST_SERVER=b", "FLEETCAST_URI=mongodb://other/", "MY_FLEETCAST_NAME=kept"}, own(p))
+}
+
+// TestExecOutputIsNotCutWithinACharacter, by chunks or by the limit.
+func TestExecOutputIsNotCutWithinACharacter(t *testing.T) {
+	h := newHost(t)
+	file := filepath.Join(t.TempDir(), "text")
+	text := strings.Repeat("€", 40_000)
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	p := subscribers.ExecParameters{Command: []string{"cat", file}}
+	r := h.run(p)
+	require.Equal(t, text, r.stdout.String())
+	require.Greater(t, r.chunks, 2)
+	require.Zero(t, r.cut)
+	p.MaxOutput = 100_000
+	r = h.run(p)
+	require.Equal(t, text[:99_999], r.stdout.String())
+	require.EqualValues(t, 120_000-99_999, r.DroppedBytes)
+	require.Zero(t, r.cut)
 }
 
 func TestExecOutputComesAsItIsPrinted(t *testing.T) {
@@ -255,6 +302,7 @@ func TestExecRefuses(t *testing.T) {
 			r := h.run(test.p)
 			require.Equal(t, test.kind, r.reply.Kind, r.reply.Error)
 			require.Contains(t, r.reply.Error, test.says)
+			require.Equal(t, test.kind == event.Done, len(r.reply.Payload.Value) > 0, "what has not run has no exit code")
 		})
 	}
 	open := newHost(t)

@@ -42,6 +42,10 @@ type LevelChange struct {
 	For *Duration `bson:"for,omitempty" json:"for,omitempty"`
 	// Until is when it goes back, by the database's clock; zero when it does not.
 	Until time.Time `bson:"until,omitempty" json:"until,omitzero"`
+	// Absent says that this process has no such component: there was nothing to do.
+	// Components are those that it has.
+	Absent     bool     `bson:"absent,omitempty" json:"absent,omitempty"`
+	Components []string `bson:"components,omitempty" json:"components,omitempty"`
 }
 
 // LevelList is the result of logger list.
@@ -81,8 +85,8 @@ func (l *Logger) set(ctx context.Context, p LevelParameters) (LevelChange, error
 		return LevelChange{}, err
 	}
 	previous, err := l.Control.Set(p.Component, p.Level, time.Duration(p.For))
-	if errors.Is(err, logging.ErrUnknownComponent) { // others may have it
-		return LevelChange{}, event.Refuse("%v", err)
+	if errors.Is(err, logging.ErrUnknownComponent) { // not every program of a fleet has it
+		return LevelChange{Component: p.Component, Absent: true, Components: l.components()}, nil
 	}
 	if err != nil {
 		return LevelChange{}, err
@@ -97,6 +101,15 @@ func (l *Logger) set(ctx context.Context, p LevelParameters) (LevelChange, error
 		}
 	}
 	return change, nil
+}
+
+func (l *Logger) components() (names []string) {
+	for _, c := range l.Control.List() {
+		if c.Name != "" {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // takeRest leaves of the time that a level shall hold what has not passed since the

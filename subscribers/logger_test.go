@@ -128,15 +128,19 @@ func TestLevelsGoByTheClockOfTheDatabase(t *testing.T) {
 	}
 }
 
-// TestComponentsThatAreNotThereAreRefused: not every program of a fleet has them.
-func TestComponentsThatAreNotThereAreRefused(t *testing.T) {
+// TestComponentsThatAreNotThere are nothing to do: not every program of a fleet has
+// them.
+func TestComponentsThatAreNotThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		levels, err := logging.New("info")
 		require.NoError(t, err)
 		levels.Logger(zerolog.Nop(), "http")
 		bus, _ := runLogger(t, levels)
 		reply := answerTo(t, bus, bson.M{"level": "debug", "component": "htpp"})
-		require.Equal(t, event.Refused, reply.Kind)
-		require.Contains(t, reply.Error, "there are http")
+		require.Equal(t, event.Done, reply.Kind, reply.Error)
+		var change subscribers.LevelChange
+		require.NoError(t, reply.Result(&change))
+		require.Equal(t, subscribers.LevelChange{Component: "htpp", Absent: true, Components: []string{"http"}}, change)
+		require.Equal(t, "info", levels.List()[1].Level)
 	})
 }

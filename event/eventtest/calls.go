@@ -268,10 +268,10 @@ func (s *callSuite) undisturbed() {
 	s.server("b", false, func(context.Context) (any, error) { return nil, errors.New("fails") })
 	one := s.bus("shared")
 	var calls sync.WaitGroup
-	for i := range s.many(100) {
+	for i := range s.many(120) {
 		b := one
-		if i%4 == 0 {
-			b = s.bus(fmt.Sprint("caller ", i)) // as of another process
+		if i%6 != 0 {
+			b = s.bus(fmt.Sprint("caller ", i)) // as of another process: a hundred
 		}
 		calls.Go(func() {
 			var sum event.Summary

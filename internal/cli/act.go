@@ -86,27 +86,56 @@ func (a *app) publish(ctx context.Context, bus *event.Bus, e event.Event, matche
 
 // call publishes, prints the answers as they come, and then the summary.
 func (a *app) call(ctx context.Context, bus *event.Bus, act *acting, e event.Event) error {
-	sum, finals, err := a.await(ctx, bus, act, e, func(r event.Reply) { a.printReply(e, r) })
+	sum, finals, err := a.await(ctx, bus, act, e, a.shower(act, e))
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
-	if err := a.printSummary(e, sum, finals); err != nil {
+	if err := a.report(act, e, sum, finals, toCallOutput(e, sum, finals)); err != nil {
 		return err
 	}
-	return a.ended(ctx, e, sum)
+	if ctx.Err() != nil {
+		return a.interrupted(ctx, act, e)
+	}
+	return act.outcome(sum, finals)
+}
+
+// shower returns what shows the answers to an event.
+func (a *app) shower(act *acting, e event.Event) func(event.Reply) {
+	show := act.own.show
+	if show == nil {
+		show = a.printReply
+	}
+	return func(r event.Reply) { show(e, r) }
+}
+
+// report prints the summary.
+func (a *app) report(act *acting, e event.Event, sum event.Summary, finals []event.Reply, out callOutput) error {
+	if act.own.report != nil {
+		return act.own.report(e, sum, finals, out)
+	}
+	return a.printOutcome(e, sum, out)
 }
 
 // ended is how a command ends that has shown the answers.
-func (a *app) ended(ctx context.Context, e event.Event, sum event.Summary) error {
+func (a *app) ended(ctx context.Context, act *acting, e event.Event, sum event.Summary) error {
 	if ctx.Err() != nil {
-		a.say("interrupted: the servers go on with it; `fleetcast replies %s` shows their answers\n", e.ID.Hex())
-		return ctx.Err()
+		return a.interrupted(ctx, act, e)
 	}
 	return outcome(sum)
 }
 
+// interrupted says what goes on.
+func (a *app) interrupted(ctx context.Context, act *acting, e event.Event) error {
+	if act.own.left != "" {
+		a.say("interrupted: %s\n", act.own.left)
+	} else {
+		a.say("interrupted: the servers go on with it; `fleetcast replies %s` shows their answers\n", e.ID.Hex())
+	}
+	return ctx.Err()
+}
+
 // await publishes, and shows the answers as they come.
-func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Event, print func(event.Reply), opts ...event.CallOption) (event.Summary, []event.Reply, error) {
+func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Event, print func(event.Reply)) (event.Summary, []event.Reply, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.timeout+act.wait,
 		fmt.Errorf("the database did not take the event within --timeout %s", a.timeout))
 	defer cancel()
@@ -125,8 +154,12 @@ func (a *app) await(ctx context.Context, bus *event.Bus, act *acting, e event.Ev
 			}
 		},
 		OnOutput: show,
-		OnExit:   func(r event.Reply) { finals = append(finals, r); show(r) },
-	}, append(opts, event.Wait(act.wait), event.AtLeast(act.minServers))...)
+		OnGone: func(o event.Outcome) {
+			progress.gone(o)
+			progress.print(func() { a.say("%s is gone (lost, or it has left): not waiting for it\n", o.Server) })
+		},
+		OnExit: func(r event.Reply) { finals = append(finals, r); show(r) },
+	}, append(act.own.options, event.Wait(act.wait), event.AtLeast(act.minServers))...)
 	return sum, finals, err
 }
 
@@ -208,7 +241,7 @@ func says(r event.Reply) string {
 		return strings.TrimRight(string(chunk.Data), "\n")
 	}
 	var change subscribers.LevelChange
-	if r.Result(&change) == nil && change.Previous != "" && change.Level != "" {
+	if r.Result(&change) == nil && (change.Previous != "" && change.Level != "" || change.Absent) {
 		return levelChange(change)
 	}
 	if text, ok := r.Payload.StringValueOK(); ok {
@@ -224,7 +257,7 @@ func toCallOutput(e event.Event, sum event.Summary, finals []event.Reply) callOu
 	out := callOutput{
 		EventID: sum.EventID.Hex(), Subscriber: e.Name, Action: e.Action,
 		Matched: sum.Matched, Acked: sum.Acked, Done: sum.Done, Failed: sum.Failed, Refused: sum.Refused,
-		Missing: sum.Missing, Deaf: sum.Deaf, Extra: sum.Extra,
+		Missing: sum.Missing, Deaf: sum.Deaf, Gone: sum.Gone, Extra: sum.Extra,
 		DurationMS: float64(sum.Duration.Microseconds()) / 1000,
 		Minimum:    sum.Minimum, Short: sum.Short(),
 		Replies: []replyOutput{}, MissingServers: []string{},
@@ -235,6 +268,12 @@ func toCallOutput(e event.Event, sum event.Summary, finals []event.Reply) callOu
 	for _, o := range sum.Servers {
 		if o.Expected && o.Reply == nil {
 			out.MissingServers = append(out.MissingServers, o.Server)
+		}
+		if o.Lost > 0 {
+			if out.LostReplies == nil {
+				out.LostReplies = map[string]int{}
+			}
+			out.LostReplies[o.Server] = o.Lost
 		}
 	}
 	return out
@@ -256,20 +295,29 @@ func (a *app) printOutcome(e event.Event, sum event.Summary, out callOutput) err
 		}{"summary", out})
 	}
 	for _, o := range sum.Servers {
-		if !o.Expected || o.Reply != nil {
-			continue
+		if o.Expected && o.Reply == nil {
+			a.printf("%-24s %-8s %s\n", o.Server, "missing", whyMissing(o))
 		}
-		note := "has not heard the event"
-		if o.Acked {
-			note = "has heard the event and is not done yet"
+		if o.Lost > 0 {
+			a.say("%s: %d of its replies before the last one could not be stored or read; what it printed has holes\n", o.Server, o.Lost)
 		}
-		if o.Deaf {
-			note = "is deaf: it beats, but its listener makes no progress"
-		}
-		a.printf("%-24s %-8s %s\n", o.Server, "missing", note)
 	}
 	a.say("%s\n", summaryLine(e, sum))
 	return nil
+}
+
+func whyMissing(o event.Outcome) string {
+	switch {
+	case o.Gone && o.Acked:
+		return "had heard the event, and is gone: it was lost, or has left, before it was done"
+	case o.Gone:
+		return "is gone: it was lost, or has left; nothing is known of it having heard the event"
+	case o.Deaf:
+		return "is deaf: it beats, but its listener makes no progress"
+	case o.Acked:
+		return "has heard the event and is not done yet"
+	}
+	return "has not heard the event"
 }
 
 func summaryLine(e event.Event, sum event.Summary) string {
@@ -279,7 +327,7 @@ func summaryLine(e event.Event, sum event.Summary) string {
 		what string
 	}{
 		{sum.Done, "done"}, {sum.Failed, "failed"}, {sum.Refused, "refused"}, {sum.Missing, "missing"},
-		{sum.Deaf, "of them deaf"}, {sum.Extra, "extra"},
+		{sum.Deaf, "of them deaf"}, {sum.Gone, "of them gone"}, {sum.Extra, "extra"},
 	} {
 		if count.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.what))

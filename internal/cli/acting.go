@@ -21,13 +21,36 @@ type acting struct {
 
 	// call, if set, takes the place of app.call.
 	call func(context.Context, *event.Bus, event.Event) error
+	own  ownWays
+}
+
+// ownWays are those of a command that differs from others. Each may be left out.
+type ownWays struct {
+	before  func(context.Context, *event.Bus, event.Event) error // it publishes
+	options []event.CallOption
+	show    func(event.Event, event.Reply) // an answer, in place of printReply
+	// report prints the summary, in place of printOutcome.
+	report func(e event.Event, sum event.Summary, finals []event.Reply, out callOutput) error
+	// failures counts the answers that are done, and a failure to this command, for
+	// --max-failures.
+	failures func(finals []event.Reply) int
+	verdict  func(finals []event.Reply) error // on answers that are all in order
+	left     string                           // what goes on when the caller leaves
+}
+
+// outcome is the exit code that the answers mean.
+func (act *acting) outcome(sum event.Summary, finals []event.Reply) error {
+	if err := outcome(sum); err != nil || act.own.verdict == nil {
+		return err
+	}
+	return act.own.verdict(finals)
 }
 
 func (a *app) addActingFlags(cmd *cobra.Command, wait time.Duration) *acting {
 	act := &acting{targetFlags: a.addTargetFlags(cmd)}
 	cmd.Flags().DurationVar(&act.wait, "wait", wait, "how long to wait for the answers")
 	cmd.Flags().BoolVar(&act.noWait, "no-wait", false, "publish, print the event's id and do not wait")
-	cmd.Flags().IntVar(&act.minServers, "min-servers", 0, "wait for the answers of at least so many servers, those included that start meanwhile")
+	cmd.Flags().IntVar(&act.minServers, "min-servers", 0, "want the answers of at least so many servers, those included that were just joining (within 10s)")
 	act.batch.add(cmd)
 	byHandAlone(cmd, "min-servers")
 	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
@@ -107,6 +130,9 @@ func (a *app) actOn(ctx context.Context, s *store, act *acting, e event.Event) e
 		return a.printMatch(e, members)
 	}
 	held, err := a.holdsChanged(ctx, s, e)
+	if err == nil && act.own.before != nil && len(members) > 0 {
+		err = act.own.before(ctx, bus, e)
+	}
 	switch {
 	case err != nil:
 		return err

@@ -48,6 +48,7 @@ type outcomeOutput struct {
 	DurationMS float64 `json:"duration_ms"`
 	Acked      bool    `json:"acked"`
 	Deaf       bool    `json:"deaf"`
+	Gone       bool    `json:"gone"`  // lost, or not in the registry any more
 	Extra      bool    `json:"extra"` // it answered without being expected
 }
 
@@ -63,18 +64,19 @@ func toAuditOutput(e server.AuditEntry) auditOutput {
 	for _, s := range e.Servers {
 		out.Servers = append(out.Servers, outcomeOutput{
 			ServerID: s.ServerID.Hex(), Server: s.Server, Kind: cmp.Or(s.Kind, "unknown"), Error: s.Error,
-			DurationMS: s.DurationMS, Acked: s.Acked, Deaf: s.Deaf, Extra: s.Extra,
+			DurationMS: s.DurationMS, Acked: s.Acked, Deaf: s.Deaf, Gone: s.Gone, Extra: s.Extra,
 		})
-		switch {
-		case s.Extra:
+		if s.Extra {
 			out.Extra++
 			continue
-		case s.Acked:
-			out.Acked++
-		case s.Deaf:
-			out.Deaf++
 		}
 		out.Matched++
+		if s.Acked {
+			out.Acked++
+		}
+		if s.Deaf && s.Kind == server.AuditMissing {
+			out.Deaf++
+		}
 	}
 	return out
 }
@@ -126,6 +128,8 @@ func outcomeNote(s server.AuditOutcome) string {
 		return "answered without being expected"
 	case s.Kind != server.AuditMissing:
 		return ""
+	case s.Gone:
+		return "was lost, or had left"
 	case s.Acked:
 		return "has heard the event, and was not done"
 	case s.Deaf:

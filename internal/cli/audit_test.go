@@ -35,6 +35,7 @@ func TestAuditOutput(t *testing.T) {
 			{Server: "web-4", Kind: server.AuditMissing, Acked: true},
 			{Server: "web-5", Kind: server.AuditMissing, Deaf: true},
 			{Server: "web-6", Kind: server.AuditMissing},
+			{Server: "web-8", Kind: server.AuditMissing, Acked: true, Gone: true},
 			{Server: "web-7", Kind: "done", Acked: true, Extra: true},
 		},
 	}

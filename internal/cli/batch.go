@@ -88,7 +88,7 @@ func (r *rollOut) next(ctx context.Context, batch []event.Member, all int) error
 	target.ServerIDs = idsOf(batch)
 	e := event.New(r.event.Name, r.event.Action, r.event.Parameters, event.To(target), event.Secret(r.event.Secret...))
 	r.app.say("batch %d: %s, %d of %d\n", r.batches, plural(len(batch), "server"), r.sum.Matched+len(batch), all)
-	sum, finals, err := r.app.await(ctx, r.bus, r.act, e, func(reply event.Reply) { r.app.printReply(e, reply) })
+	sum, finals, err := r.app.await(ctx, r.bus, r.act, e, r.app.shower(r.act, e))
 	r.finals = append(r.finals, finals...)
 	r.add(sum, batch)
 	return err
@@ -106,17 +106,27 @@ func (r *rollOut) add(sum event.Summary, batch []event.Member) {
 	s.Failed += sum.Failed
 	s.Refused += sum.Refused
 	s.Deaf += sum.Deaf
+	s.Gone += sum.Gone + len(batch) - sum.Matched
 	s.Extra += sum.Extra
 	s.Duration += sum.Duration
 	s.Servers = append(s.Servers, sum.Servers...)
 	for _, m := range batch {
 		if !slices.ContainsFunc(sum.Servers, func(o event.Outcome) bool { return o.ServerID == m.ServerID }) {
-			s.Servers = append(s.Servers, event.Outcome{ServerID: m.ServerID, Server: m.Name, Expected: true})
+			s.Servers = append(s.Servers, event.Outcome{ServerID: m.ServerID, Server: m.Name, Expected: true, Gone: true})
 		}
 	}
 }
 
-func (r *rollOut) failures() int { return r.sum.Failed + r.sum.Refused + r.sum.Missing }
+// failures is how many servers have failed, refused or not answered.
+func (r *rollOut) failures() int { return r.failed() + r.sum.Missing }
+
+func (r *rollOut) failed() int {
+	failed := r.sum.Failed + r.sum.Refused
+	if r.act.own.failures != nil {
+		failed += r.act.own.failures(r.finals)
+	}
+	return failed
+}
 
 // conclude prints the summary of all batches.
 func (r *rollOut) conclude(ctx context.Context, untouched []event.Member) error {
@@ -126,7 +136,7 @@ func (r *rollOut) conclude(ctx context.Context, untouched []event.Member) error 
 	for _, m := range untouched {
 		out.UntouchedServers = append(out.UntouchedServers, m.Name)
 	}
-	if err := a.printOutcome(r.event, r.sum, out); err != nil {
+	if err := a.report(r.act, r.event, r.sum, r.finals, out); err != nil {
 		return err
 	}
 	if len(untouched) > 0 {
@@ -135,8 +145,8 @@ func (r *rollOut) conclude(ctx context.Context, untouched []event.Member) error 
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case len(untouched) > 0 && r.sum.Failed+r.sum.Refused == 0:
+	case len(untouched) > 0 && r.failed() == 0:
 		return &codeError{code: exitIncomplete}
 	}
-	return outcome(r.sum)
+	return r.act.outcome(r.sum, r.finals)
 }

@@ -171,6 +171,23 @@ func TestOutputShapes(t *testing.T) {
 	golden(t, "call.txt", text.String()+errs.String())
 }
 
+// TestMissingInWords says why somebody is missing, and what is missing of others.
+func TestMissingInWords(t *testing.T) {
+	sum := event.Summary{Matched: 6, Done: 1, Missing: 5, Deaf: 1, Gone: 2, Servers: []event.Outcome{
+		{Server: "a", Expected: true}, {Server: "b", Expected: true, Acked: true}, {Server: "c", Expected: true, Deaf: true, Acked: true},
+		{Server: "d", Expected: true, Gone: true}, {Server: "e", Expected: true, Gone: true, Acked: true},
+		{Server: "f", Expected: true, Acked: true, Reply: &event.Reply{Kind: event.Done}, Lost: 3},
+	}}
+	e := event.New("exec", "run", nil)
+	var text, errs bytes.Buffer
+	a := &app{Process: Process{Stdout: &text, Stderr: &errs}, output: "text"}
+	require.NoError(t, a.printSummary(e, sum, nil))
+	golden(t, "missing.txt", text.String()+errs.String())
+	out := toCallOutput(e, sum, nil)
+	require.Equal(t, 2, out.Gone)
+	require.Equal(t, map[string]int{"f": 3}, out.LostReplies)
+}
+
 func TestOutcomeIsTheExitCode(t *testing.T) {
 	for want, sum := range map[int]event.Summary{
 		exitOK:         {Matched: 2, Done: 2},

@@ -29,7 +29,8 @@ func TestSignalNames(t *testing.T) {
 
 func TestServerUsage(t *testing.T) {
 	for want, args := range map[string][]string{
-		"a command for the workers comes after --": {"./import.sh"},
+		"a command for the workers comes after --":  {"./import.sh"},
+		`got "ls"; a command for the workers`:       {"ls", "-l"},
 		`got "x"`:                                   {"x", "--", "true"},
 		"are for a command: give it after --":       {"--dump-signal", "QUIT"},
 		`--pause-signal "NO": choose one of ABRT`:   {"--pause-signal", "NO", "--", "true"},

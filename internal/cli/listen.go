@@ -172,7 +172,7 @@ func (h *handlers) run(ctx context.Context, s script, u subscribers.UserEvent) (
 	log := zerolog.Ctx(ctx).With().Str("event", u.Name).Str("script", s.words[0]).Logger()
 	r, err := procgroup.Run(ctx, procgroup.Command{
 		Words: s.words, Env: h.environment(e, u), Stdin: payloadReader(u.Payload), Limit: h.flags.limit, MaxOutput: h.flags.output,
-		Output: func(stream string, data []byte) error {
+		Output: func(ctx context.Context, stream string, data []byte) error {
 			for line := range bytes.Lines(data) {
 				log.Info().Str("stream", stream).Msg(string(bytes.TrimRight(line, "\n")))
 			}

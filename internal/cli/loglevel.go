@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,7 +25,8 @@ func (a *app) logLevelCommand() *cobra.Command {
 		Long: `Set the log level of running servers: of all they log, or of one component, for good
 or for a while. With LEVEL default a component follows the level of all again, and
 that of all is again as it was at the start. --list shows the components and their
-levels.`,
+levels. Servers that do not have the component are left as they are, which is in order
+unless it is so for all (exit code 3).`,
 		Example: `  fleetcast log-level debug --component event --host web1 --for 10m
   fleetcast log-level default --component event
   fleetcast log-level --list`,
@@ -54,6 +56,7 @@ levels.`,
 			return usageError("--for %s: a positive duration such as 10m, and not with %s", *passing, logging.Default)
 		}
 		p.Level, p.For = args[0], subscribers.Duration(*passing)
+		act.own.verdict = a.judgeLevels
 		return a.act(cmd.Context(), act, "logger", "set", p)
 	}
 	return cmd
@@ -119,8 +122,34 @@ func (a *app) printSummaryOnly(e event.Event, sum event.Summary) error {
 	return outcome(sum)
 }
 
+// judgeLevels says which servers do not have the component, and complains if none has
+// it.
+func (a *app) judgeLevels(finals []event.Reply) error {
+	var change subscribers.LevelChange
+	var without, known []string
+	for _, r := range finals {
+		var c subscribers.LevelChange
+		if r.Result(&c) == nil && c.Absent {
+			change, without, known = c, append(without, r.Server), append(known, c.Components...)
+		}
+	}
+	slices.Sort(known)
+	switch {
+	case len(without) == 0:
+		return nil
+	case len(without) == len(finals):
+		return &codeError{code: exitNoMatch, err: fmt.Errorf("no server that is meant has the component %q; there are %s",
+			change.Component, cmp.Or(strings.Join(slices.Compact(known), ", "), "none"))}
+	}
+	a.say("%s without the component %s, left alone: %s\n", plural(len(without), "server"), change.Component, strings.Join(without, ", "))
+	return nil
+}
+
 // levelChange says what logger set has done.
 func levelChange(c subscribers.LevelChange) string {
+	if c.Absent {
+		return fmt.Sprintf("no component %s here, nothing to do (there are %s)", c.Component, cmp.Or(strings.Join(c.Components, ", "), "none"))
+	}
 	text := fmt.Sprintf("%s: %s → %s", componentWord(c.Component), c.Previous, c.Level)
 	if c.For != nil {
 		text += " for " + c.For.String() + ", until " + c.Until.Local().Format(time.DateTime)

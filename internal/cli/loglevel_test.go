@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -35,7 +37,44 @@ func TestLevelChangeInWords(t *testing.T) {
 		"event: info → debug for 10m0s, until 2030-01-02 03:04:05": {
 			Component: "event", Level: "debug", Previous: "info", For: &minutes, Until: at,
 		},
+		"no component http here, nothing to do (there are event, server)": {
+			Component: "http", Absent: true, Components: []string{"event", "server"},
+		},
 	} {
 		require.Equal(t, want, levelChange(change))
+	}
+}
+
+// TestComponentThatSomeHave is in order, and one that nobody has matches nothing.
+func TestComponentThatSomeHave(t *testing.T) {
+	reply := func(server string, change subscribers.LevelChange) event.Reply {
+		return event.Reply{Server: server, Kind: event.Done, Payload: rawValue(t, change)}
+	}
+	set := reply("a", subscribers.LevelChange{Component: "http", Level: "debug", Previous: "info"})
+	absent := reply("b", subscribers.LevelChange{Component: "http", Absent: true, Components: []string{"event", "worker"}})
+	other := reply("c", subscribers.LevelChange{Component: "http", Absent: true, Components: []string{"event", "sql"}})
+	for name, test := range map[string]struct {
+		finals     []event.Reply
+		code       int
+		says, errs string
+	}{
+		"all":  {[]event.Reply{set, set}, exitOK, "", ""},
+		"some": {[]event.Reply{absent, set, other}, exitOK, "2 servers without the component http, left alone: b, c\n", ""},
+		"none": {[]event.Reply{absent, other}, exitNoMatch, "", `no server that is meant has the component "http"; there are event, sql, worker`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said bytes.Buffer
+			a := &app{Process: Process{Stderr: &said}}
+			n := len(test.finals)
+			act := &acting{own: ownWays{verdict: a.judgeLevels}}
+			err := act.outcome(event.Summary{Matched: n, Done: n}, test.finals)
+			require.Equal(t, test.code, exitCode(t.Context(), err))
+			require.Equal(t, test.says, said.String())
+			if test.errs != "" {
+				require.EqualError(t, err, test.errs)
+			}
+			err = act.outcome(event.Summary{Matched: n + 1, Done: n, Missing: 1}, test.finals)
+			require.Equal(t, exitIncomplete, exitCode(t.Context(), err), "nobody knows of the missing one")
+		})
 	}
 }

@@ -29,6 +29,7 @@ type callOutput struct {
 	Refused    int           `json:"refused"`
 	Missing    int           `json:"missing"`
 	Deaf       int           `json:"deaf"`
+	Gone       int           `json:"gone"`                  // missing, and lost or not in the registry any more
 	Extra      int           `json:"extra"`                 // answered without being expected
 	Minimum    int           `json:"min_servers,omitempty"` // of --min-servers
 	Short      int           `json:"short,omitempty"`       // how many answers there are fewer
@@ -36,6 +37,9 @@ type callOutput struct {
 	Replies    []replyOutput `json:"replies"`
 	// MissingServers are the names of those that should have answered.
 	MissingServers []string `json:"missing_servers"`
+	// LostReplies is how many replies of a server, such as parts of its output, should
+	// have come before its final one, and have not.
+	LostReplies map[string]int `json:"lost_replies,omitempty"`
 	// Batches and UntouchedServers are of --batch: how many were tried, and the names
 	// of those that were not reached because too many before them had failed.
 	Batches          int      `json:"batches,omitempty"`

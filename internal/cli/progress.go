@@ -27,14 +27,15 @@ type progress struct {
 	servers []string // in the order in which they were expected
 	acked   map[string]bool
 	over    map[string]bool
-	drawn   int // lines
+	away    map[string]bool // gone, until something comes of them
+	drawn   int             // lines
 
 	stop   chan struct{}
 	ticker sync.WaitGroup
 }
 
 func (a *app) newProgress() *progress {
-	p := &progress{app: a, acked: map[string]bool{}, over: map[string]bool{}, stop: make(chan struct{})}
+	p := &progress{app: a, acked: map[string]bool{}, over: map[string]bool{}, away: map[string]bool{}, stop: make(chan struct{})}
 	if dumb, _ := a.Env("TERM"); a.output != "text" || dumb == "dumb" || !isTerminal(a.Stdout) {
 		return p
 	}
@@ -79,10 +80,17 @@ func (p *progress) end() {
 func (p *progress) reply(r event.Reply) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.acked[r.Server] = true
+	p.acked[r.Server], p.away[r.Server] = true, false
 	if r.Kind.Final() {
 		p.over[r.Server] = true
 	}
+}
+
+// gone notes that a server is not waited for.
+func (p *progress) gone(o event.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away[o.Server] = true
 }
 
 // print calls what prints whole lines.
@@ -121,7 +129,10 @@ func (p *progress) draw() {
 }
 
 func (p *progress) state(server string) string {
-	if p.acked[server] {
+	switch {
+	case p.away[server]:
+		return "gone"
+	case p.acked[server]:
 		return "at it"
 	}
 	return "waiting"

@@ -61,6 +61,13 @@ func TestProgressOnATerminal(t *testing.T) {
 		require.Equal(t, "web-02                   at it    1s", out.lines[1])
 		require.Len(t, out.lines, 13)
 
+		p.gone(event.Outcome{Server: "web-03"})
+		p.print(func() {})
+		require.Equal(t, "web-03                   gone     1s", out.lines[2])
+		p.reply(event.Reply{Server: "web-03", Kind: event.Output})
+		p.print(func() {})
+		require.Equal(t, "web-03                   at it    1s", out.lines[2])
+
 		p.end()
 		require.Equal(t, []string{"web-00 done"}, out.lines)
 	})

@@ -85,6 +85,7 @@ Exit codes: 0 all work has ended, finished or cancelled by --shutdown-timeout;
 	metricsAddr := cmd.Flags().String("metrics-addr", "", "serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9090 (default: nowhere)")
 	allowed := addExecFlags(cmd)
 	labels := cmd.Flags().StringToString("label", nil, "a label as KEY=VALUE (repeatable)")
+	cmd.Flags().SetInterspersed(false) // what is behind a word is a command's, which lacks the --
 	cmd.RunE = func(cmd *cobra.Command, command []string) error {
 		id := event.Identity{ServerID: bson.NewObjectID(), Name: *name, Labels: *labels}
 		var err error

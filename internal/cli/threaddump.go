@@ -80,7 +80,7 @@ func (a *app) dump(ctx context.Context, bus *event.Bus, act *acting, e event.Eve
 	if err != nil {
 		return err
 	}
-	return a.ended(ctx, e, sum)
+	return a.ended(ctx, act, e, sum)
 }
 
 func (a *app) takeDumps(ctx context.Context, bus *event.Bus, act *acting, e event.Event) (dumps []dumped, sum event.Summary, finals []event.Reply, err error) {

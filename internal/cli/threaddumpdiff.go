@@ -73,7 +73,7 @@ func (a *app) diff(ctx context.Context, bus *event.Bus, act *acting, e event.Eve
 	if err != nil {
 		return err
 	}
-	return a.ended(ctx, again, sum)
+	return a.ended(ctx, act, again, sum)
 }
 
 func compareAll(first, second []dumped) []serverDiffOutput {

@@ -1,6 +1,7 @@
 package procgroup
 
 import (
+	"context"
 	"io"
 	"time"
 )
@@ -9,15 +10,18 @@ import (
 type Command struct {
 	Words []string // the program and its arguments; looked up in PATH without a slash
 	Dir   string   // where; empty for where this process is
-	Env   []string // additions to this process's environment
+	Base  []string // its environment; nil for this process's
+	Env   []string // additions to that
 	Stdin io.Reader
 
 	Wait      time.Duration // how long it may print nothing, 0 = for ever
 	Limit     time.Duration // how long it may take in all, 0 = for ever
 	MaxOutput int64         // bytes that go to Output; the rest is counted
-	// Output takes what the command prints, as it comes; the data is valid only
-	// during the call. Two streams may come at once. An error drops it.
-	Output func(stream string, data []byte) error
+	// Output takes what the command prints, as it comes: stdout or stderr, never cut
+	// within a character of UTF-8. The data is valid only during the call. Two
+	// streams may come at once. While it waits, the command is not silent. An error
+	// drops the data; so must the end of ctx, some time after that of the command.
+	Output func(ctx context.Context, stream string, data []byte) error
 }
 
 // Result is how a command ended.
