@@ -73,7 +73,7 @@ func TestCoalescing(t *testing.T) {
 func TestCoalescedCallersLearnWhatTookTheirPlace(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fleet) {
 		d := &deploys{}
-		f.server("a", d)
+		f.server("a", d, &deploys{}) // two that merge alike are one answer
 		caller := f.bus(event.Config{})
 		var order []event.Event
 		results := make(chan [2]any, 3)
@@ -85,7 +85,9 @@ func TestCoalescedCallersLearnWhatTookTheirPlace(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, 1, sum.Done)
 				var by event.Superseded
-				_ = sum.Servers[0].Reply.Result(&by)
+				if n != 2 {
+					require.NoError(t, sum.Servers[0].Reply.Result(&by))
+				}
 				results <- [2]any{e.ID, by.By}
 			}()
 			synctest.Wait()
