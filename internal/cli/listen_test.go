@@ -125,7 +125,7 @@ func TestBadListenFiles(t *testing.T) {
 		"unknown key of a handler": {handlers + "  evnt: b\n", []string{
 			`FILE:4: unknown key "evnt"; known here: event, run, dir, env, script_timeout, max_output, parallel`,
 		}},
-		"all faults at once": {"nmae: x\n" + handlers + "  evnt: b\n", []string{`FILE:1: unknown key "nmae"`, `FILE:5: unknown key "evnt"`}},
+		"all faults at once": {"color: x\n" + handlers + "  evnt: b\n", []string{`FILE:1: unknown key "color"`, `FILE:5: unknown key "evnt"`}},
 		"twice":              {"name: a\nname: b\n", []string{`FILE:2: mapping key "name" already defined at line 1`}},
 		"no handlers":        {"name: a\n", []string{"no script is named"}},
 		"no event":           {"handlers:\n- run: ./log.sh\n", []string{"FILE:2: handler 1 has no event: write event: NAME"}},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -139,7 +140,7 @@ func logScript(log *zerolog.Logger, o scriptOutcome, took time.Duration) {
 // environment is what a script gets beside the environment of this process.
 func (r *scriptRunner) environment(ctx context.Context, h *handler, u subscribers.UserEvent) []string {
 	e, _ := event.FromContext(ctx)
-	env := append(h.env[:len(h.env):len(h.env)],
+	env := append(slices.Clone(h.env),
 		"FLEETCAST_EVENT="+u.Name, "FLEETCAST_EVENT_ID="+e.ID.Hex(), "FLEETCAST_EVENT_TIME="+timeOf(e.Time).Format(time.RFC3339),
 		"FLEETCAST_SERVER="+r.identity.Name, "FLEETCAST_SERVER_ID="+r.identity.ServerID.Hex(),
 	)
