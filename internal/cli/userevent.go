@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -67,17 +68,25 @@ func (a *app) payload(text string, isJSON bool) (any, error) {
 	}
 	switch {
 	case isJSON:
-		var doc struct {
-			V bson.RawValue `bson:"v"`
-		}
-		if err := bson.UnmarshalExtJSON(fmt.Appendf(nil, `{"v": %s}`, data), false, &doc); err != nil {
-			return nil, usageError("PAYLOAD is not JSON: %w", err)
-		}
-		return doc.V, nil
+		return jsonValue(data)
 	case utf8.Valid(data):
 		return string(data), nil
 	}
 	return data, nil
+}
+
+// jsonValue is one value of JSON, plain or extended.
+func jsonValue(data []byte) (any, error) {
+	if !json.Valid(data) { // or two values could be taken for one
+		return nil, usageError("PAYLOAD is not JSON: one value, such as {\"version\": \"1.7.3\"}")
+	}
+	var doc struct {
+		V bson.RawValue `bson:"v"`
+	}
+	if err := bson.UnmarshalExtJSON(fmt.Appendf(nil, `{"v": %s}`, data), false, &doc); err != nil {
+		return nil, usageError("PAYLOAD is not JSON: %w", err)
+	}
+	return doc.V, nil
 }
 
 func (a *app) userEvent(ctx context.Context, f *userEventFlags, payload subscribers.UserEvent) error {
