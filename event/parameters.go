@@ -60,9 +60,9 @@ func validate(p any) error {
 	if !ok {
 		return err
 	}
-	shown := func(value any) any { return value }
+	shown := shortened
 	if len(secretsIn(reflect.TypeOf(p).Elem())) > 0 {
-		shown = func(any) any { return Hidden } // it may be the secret: faults go into logs and records
+		shown = func(any) string { return Hidden } // it may be the secret: faults go into logs and records
 	}
 	var faults []error
 	for _, f := range found {
@@ -77,4 +77,14 @@ func validate(p any) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// shortened is a value for people.
+func shortened(value any) string {
+	const most = 100
+	text := fmt.Sprint(value)
+	if short := fmt.Sprintf("%.*s", most, text); short != text {
+		return short + "…"
+	}
+	return text
 }

@@ -71,9 +71,20 @@ func TestListenUsage(t *testing.T) {
 	for _, wrong := range [][]string{nil, {"--on", "x"}, {"--on", "=true"}, {"--on", "x=true", "--from", "now"}, {"--on", "x=true", "--durable", "a", "--parallel"}} {
 		require.Equal(t, 2, e.run(append([]string{"listen"}, wrong...)...).code, wrong)
 	}
+	for _, name := range []string{"", strings.Repeat("ü", 129)} {
+		r := e.run("event", name)
+		require.Equal(t, 2, r.code)
+		require.Contains(t, r.stderr, "it may have 1 to 128")
+	}
+	e.server("other", "--workers", "1")
+	r := e.run("event", "x", "--wait", "5s")
+	require.Equal(t, 3, r.code)
+	require.Contains(t, r.stderr, "nobody listens for events of one's own; nothing was published; start `fleetcast listen --on x=SCRIPT`")
+	require.Zero(t, e.run("event", "x").code)
 	e.start("listen", "--name", "l", "--on", "x=true")
 	e.await("the listener", func() bool { return e.servers()["l"].Lifecycle == "running" })
-	r := e.run("event", "nobody-wants-it", "--wait", "20s", "--coalesce=false")
+	require.Zero(t, e.run("event", strings.Repeat("ü", 128), "--wait", "20s").code)
+	r = e.run("event", "nobody-wants-it", "--wait", "20s", "--coalesce=false")
 	require.Zero(t, r.code, r.stderr)
 	require.Contains(t, r.stdout, "no script is for event")
 }

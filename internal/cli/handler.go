@@ -52,7 +52,7 @@ func checkEvents(patterns []string) error {
 }
 
 // find makes the program's path absolute, or finds it in PATH. A path is relative to
-// folder.
+// folder, or with none to where this process is.
 func (h *handler) find(folder string) error {
 	if len(h.words) == 0 || h.words[0] == "" {
 		return fmt.Errorf("the script is missing: write a program and its arguments, such as ./deploy.sh --fast")
@@ -60,7 +60,10 @@ func (h *handler) find(folder string) error {
 	h.script = h.words[0]
 	name := h.script
 	if strings.ContainsRune(name, filepath.Separator) && !filepath.IsAbs(name) {
-		name = filepath.Join(folder, name)
+		var err error
+		if name, err = filepath.Abs(filepath.Join(folder, name)); err != nil {
+			return err
+		}
 	}
 	found, err := exec.LookPath(name)
 	if err != nil {

@@ -193,3 +193,26 @@ func TestWhichEventsAScriptIsFor(t *testing.T) {
 		}
 	}
 }
+
+// TestScriptsOfFlagsAreRelativeToTheFolder of this process, not found in PATH.
+func TestScriptsOfFlagsAreRelativeToTheFolder(t *testing.T) {
+	dir := planFolder(t)
+	t.Chdir(dir)
+	f := &listenFlags{}
+	flags := pflag.NewFlagSet("listen", pflag.ContinueOnError)
+	f.add(flags)
+	require.NoError(t, flags.Parse([]string{"--on", "deploy=./deploy.sh --fast", "--on", "other=release/../log.sh", "--on", "x=true"}))
+	plan, err := f.plan()
+	require.NoError(t, err)
+	require.Equal(t, []string{dir + "/deploy.sh", "--fast"}, plan.handlers[0].words)
+	require.Equal(t, "./deploy.sh", plan.handlers[0].script)
+	require.Equal(t, []string{dir + "/log.sh"}, plan.handlers[1].words)
+	require.Equal(t, "true", filepath.Base(plan.handlers[2].words[0]))
+	for script, says := range map[string]string{
+		"./gone.sh": "there is no such file: " + dir + "/gone.sh", "./plain.sh": "it is not executable: chmod +x " + dir + "/plain.sh",
+	} {
+		_, errs, code := execute(t, nil, "listen", "--on", "x="+script)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, errs, says)
+	}
+}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -94,7 +95,10 @@ func (a *app) userEvent(ctx context.Context, f *userEventFlags, payload subscrib
 	if err != nil {
 		return err
 	}
-	if f.wait < 0 {
+	switch {
+	case payload.Name == "" || utf8.RuneCountInString(payload.Name) > subscribers.MaxEventName:
+		return usageError("NAME has %d characters: it may have 1 to %d", utf8.RuneCountInString(payload.Name), subscribers.MaxEventName)
+	case f.wait < 0:
 		return usageError("--wait %s: a duration such as 10s", f.wait)
 	}
 	opts := []event.Option{event.To(target)}
@@ -109,7 +113,13 @@ func (a *app) userEvent(ctx context.Context, f *userEventFlags, payload subscrib
 	e := subscribers.PublishUserEvent.New(payload, opts...)
 	if f.wait > 0 || f.dryRun {
 		f.wait = max(f.wait, time.Second)
-		return a.actOn(ctx, s, f.acting, e)
+		err := a.actOn(ctx, s, f.acting, e)
+		if unknown, ok := errors.AsType[*event.UnknownError](err); ok && unknown.Subscriber == e.Name {
+			return &codeError{code: exitNoMatch, err: fmt.Errorf(
+				"nothing matched: nobody listens for events of one's own; nothing was published; start `fleetcast listen --on %s=SCRIPT`, "+
+					"or leave --wait out to publish it all the same", payload.Name)}
+		}
+		return err
 	}
 	bus, err := s.openBus(ctx)
 	if err != nil {
