@@ -162,6 +162,22 @@ func TestEventForSome(t *testing.T) {
 	require.Equal(t, 3, e.run("replies", published.EventID).code)
 }
 
+// TestListenerThatStopsRunsWhatItHoldsBack: what could have been merged with others
+// runs at once.
+func TestListenerThatStopsRunsWhatItHoldsBack(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	l := e.start("listen", "--no-color", "--name", "l", "--on", "x="+scriptFile(t, "echo ran with $(cat)"))
+	e.await("the listener", func() bool { return e.servers()["l"].Lifecycle == "running" })
+	caller := e.start("event", "x", "held", "--wait", "30s", "-o", "jsonl")
+	e.awaitText("the acknowledgement", caller.stdout, `"kind":"ack"`)
+	require.Zero(t, l.end(syscall.SIGTERM))
+	<-caller.exited
+	require.Zero(t, caller.code)
+	require.Contains(t, caller.stdout.String(), `"exit_code":0`)
+	require.Contains(t, l.stderr.String(), "INF ran with held ")
+}
+
 func TestDurableListener(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
