@@ -216,3 +216,27 @@ func TestScriptsOfFlagsAreRelativeToTheFolder(t *testing.T) {
 		require.Contains(t, errs, says)
 	}
 }
+
+// FuzzListenFile: whatever is in the file, it is read, or what is wrong is told without
+// a panic, by the name of the file and in no words of Go.
+func FuzzListenFile(f *testing.F) {
+	text, err := os.ReadFile("../../docs/listen.yaml")
+	require.NoError(f, err)
+	f.Add(text)
+	f.Add([]byte("handlers:\n- {event: a, run: &r [b], script_timeout: 1s}\n- {<<: *r, run: *r}\n"))
+	f.Add([]byte("parallel: [1]\nlabels: {a: {b: c}}\nmax_output: 1e3\nhandlers: {}\n---\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := parseListenFile("FILE", data)
+		if err == nil {
+			err = file.check()
+		}
+		if err == nil {
+			for i := range file.Handlers {
+				_, _ = file.handler(i, handler{})
+			}
+			return
+		}
+		require.Contains(t, err.Error(), "FILE")
+		require.NotRegexp(t, `cli\.[a-zA-Z]|setting\[`, err.Error())
+	})
+}

@@ -139,16 +139,20 @@ func lineError(line int, format string, args ...any) error {
 	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: ", line) + fmt.Sprintf(format, args...)}}
 }
 
-// readListenFile reads a file, and says all that is wrong with its form at once.
 func readListenFile(path string) (*listenFile, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, usageError("--config: %w", err)
 	}
+	return parseListenFile(path, data)
+}
+
+// parseListenFile says all that is wrong with the form of a file at once.
+func parseListenFile(path string, data []byte) (*listenFile, error) {
 	f := &listenFile{path: path}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
-	err = decoder.Decode(f)
+	err := decoder.Decode(f)
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, usageError("--config %s: the file is empty: it needs handlers, such as docs/listen.yaml has", path)
@@ -204,9 +208,9 @@ func (f *listenFile) folder() (string, error) {
 }
 
 var (
-	faultLine  = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
-	unknownKey = regexp.MustCompile(`^field (\S+) not found in type cli\.(\w+)$`)
-	otherShape = regexp.MustCompile(`^cannot unmarshal .* into (?:\[\])?cli\.(\w+)$`)
+	faultLine  = regexp.MustCompile(`(?s)^(?:yaml: )?line (\d+): (.*)$`)
+	unknownKey = regexp.MustCompile(`(?s)^field (.*) not found in type cli\.(\w+)$`)
+	otherShape = regexp.MustCompile(`(?s)^cannot unmarshal .* into (?:\[\])?cli\.(\w+)$`)
 )
 
 // inFile names file and line before each fault, in words for people.
