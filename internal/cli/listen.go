@@ -40,7 +40,7 @@ the log, and to a caller who waits. SCRIPT is a program and its arguments, split
 blanks; there is no shell.
 
 Events wait for the scripts before them, so that one script runs at a time; with
---parallel they do not. With --durable NAME events are kept for this name while nobody
+--parallel they do not, and up to 16 run at a time. With --durable NAME events are kept for this name while nobody
 listens, as long as the collection has them.
 
 --config names a file in YAML with several handlers, and with settings for each; see
@@ -115,6 +115,9 @@ func (p *listenPlan) subscribe(bus *event.Bus) error {
 		r := &scriptRunner{handlers: p.withParallel(parallel), identity: bus.Identity(), wanted: p.wants, speaks: speaks}
 		if len(r.handlers) == 0 {
 			continue
+		}
+		if parallel {
+			r.places = make(chan struct{}, maxScripts)
 		}
 		if _, err := bus.Subscribe(&subscribers.User{Handle: r.handle, Parallel: parallel}, opts...); err != nil {
 			return err

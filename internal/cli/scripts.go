@@ -28,7 +28,13 @@ type scriptRunner struct {
 	// one that speaks says when none has.
 	wanted func(name string) bool
 	speaks bool
+	// places bounds how many run at a time; nil for those that are called one after
+	// the other.
+	places chan struct{}
 }
+
+// maxScripts is how many scripts that may run in parallel run at a time.
+const maxScripts = 16
 
 // scriptOutcome is the result of one script.
 type scriptOutcome struct {
@@ -85,7 +91,25 @@ func (r *scriptRunner) handle(ctx context.Context, u subscribers.UserEvent) (any
 	return nil, nil
 }
 
+// take waits for a place.
+func (r *scriptRunner) take(ctx context.Context) (release func(), err error) {
+	if r.places == nil {
+		return func() {}, nil
+	}
+	select {
+	case r.places <- struct{}{}:
+		return func() { <-r.places }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("not started: %d others were running, and then %w", maxScripts, context.Cause(ctx))
+	}
+}
+
 func (r *scriptRunner) run(ctx context.Context, h *handler, u subscribers.UserEvent) scriptOutcome {
+	release, err := r.take(ctx)
+	if err != nil {
+		return scriptOutcome{Script: h.script, ExitCode: -1, Error: err.Error()}
+	}
+	defer release()
 	log := zerolog.Ctx(ctx).With().Str("event", u.Name).Str("script", h.script).Logger()
 	ended, err := procgroup.Run(ctx, procgroup.Command{
 		Words: h.words, Dir: h.dir, Env: r.environment(ctx, h, u), Stdin: payloadReader(u.Payload),
