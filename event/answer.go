@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,8 +120,8 @@ func (a *answer) finish(result any, err error, took time.Duration) {
 	a.refused = a.refused && errors.As(err, &refused)
 	a.err = errors.Join(a.err, err)
 	a.took = max(a.took, took)
-	if result != nil {
-		a.results = append(a.results, result)
+	if merged, ok := result.(Superseded); result != nil && (!ok || !slices.Contains(a.results, any(merged))) {
+		a.results = append(a.results, result) // several subscribers that merge the event say so once
 	}
 	if a.pending--; a.pending == 0 {
 		a.lease.end()

@@ -12,7 +12,8 @@ import (
 // in the order of the collection, when none has come for Config.CoalesceQuiet, or
 // after Config.CoalesceMax. Events without it do not wait. Whoever called a merged
 // event gets the answer done with a [Superseded]. Durable subscriptions merge
-// nothing.
+// nothing; others hold back a thousand different ones at a time, and let further
+// ones pass at once.
 func Coalesced() Option { return func(e *Event) { e.Coalesce = true } }
 
 // Superseded is the result of an event that was merged with a later one.
@@ -30,6 +31,9 @@ const (
 	defaultCoalesceQuiet = time.Second
 	defaultCoalesceMax   = 3 * time.Second
 )
+
+// maxHeld bounds what a subscription holds back, however many names there are.
+const maxHeld = 1000
 
 // coalescer holds back what may be merged, for one subscription.
 type coalescer struct {
@@ -55,6 +59,13 @@ func (d delivery) coalesceKey() coalesceKey {
 
 // hold takes a delivery that may be merged; ready is called with what is due.
 func (c *coalescer) hold(d delivery, quiet, limit time.Duration, ready func(delivery)) {
+	if !c.add(d, quiet, limit, ready) {
+		ready(d)
+	}
+}
+
+// add is false when too much is held back already.
+func (c *coalescer) add(d delivery, quiet, limit time.Duration, ready func(delivery)) bool {
 	key := d.coalesceKey()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,7 +73,10 @@ func (c *coalescer) hold(d delivery, quiet, limit time.Duration, ready func(deli
 		m.last.answer.finish(Superseded{By: d.answer.event.ID}, nil, 0)
 		m.last = d
 		m.quiet.Reset(quiet)
-		return
+		return true
+	}
+	if len(c.pending) >= maxHeld {
+		return false
 	}
 	m := &merged{last: d}
 	due := func() {
@@ -75,6 +89,7 @@ func (c *coalescer) hold(d delivery, quiet, limit time.Duration, ready func(deli
 		c.pending = map[coalesceKey]*merged{}
 	}
 	c.pending[key] = m
+	return true
 }
 
 // release takes out what is due, unless it has been.

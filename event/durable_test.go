@@ -85,6 +85,19 @@ func TestDurableSubscriptionContinuesAfterARestart(t *testing.T) {
 	})
 }
 
+// TestDurableSubscriptionMergesNothing: its position tells how far it has come, event
+// by event.
+func TestDurableSubscriptionMergesNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fleet) {
+		r := &recorder{}
+		stop := f.durably(&memory{}, r, event.Latest())
+		time.Sleep(time.Minute)
+		publish(t, f.bus(event.Config{}), numbered(1, event.Coalesced()), numbered(2, event.Coalesced()), numbered(3))
+		require.Equal(t, []int{1, 2, 3}, r.numbers(), "at once, in order")
+		require.NoError(t, stop())
+	})
+}
+
 func TestDurableSubscriptionStarts(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fleet) {
 		publisher := f.bus(event.Config{})

@@ -5,18 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/go-playground/validator/v10"
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 // decodeParameters makes a P of an event's parameters: its defaults, then what the
-// event has, then the rules of its struct tags. A parameter that P has not is an
-// error: it may be a misspelt one.
+// event has, then the rules of its struct tags. A parameter that P has not, or cannot
+// hold, is an error that names it.
 func decodeParameters[P any](raw bson.Raw) (P, error) {
 	var p P
 	if d, ok := any(&p).(Defaulter); ok {
@@ -27,7 +25,7 @@ func decodeParameters[P any](raw bson.Raw) (P, error) {
 		return p, nil
 	}
 	if raw != nil {
-		if err := checkKnown(raw, reflect.TypeFor[P]()); err != nil {
+		if err := checkFields(raw, reflect.TypeFor[P](), ""); err != nil {
 			return p, err
 		}
 		if err := bson.Unmarshal(raw, &p); err != nil {
@@ -35,64 +33,6 @@ func decodeParameters[P any](raw bson.Raw) (P, error) {
 		}
 	}
 	return p, validate(&p)
-}
-
-// checkKnown refuses parameters that the type has no field for.
-func checkKnown(raw bson.Raw, t reflect.Type) error {
-	known, all := fieldNames(t)
-	if !all {
-		return nil
-	}
-	var fault error
-	eachElement(raw, func(elem bsoncore.Element) bool {
-		key := elem.Key()
-		if slices.ContainsFunc(known, func(name string) bool { return strings.EqualFold(name, key) }) {
-			return true
-		}
-		fault = unknownParameter(key, known)
-		return false
-	})
-	return fault
-}
-
-func unknownParameter(key string, known []string) error {
-	switch guess := nearest(key, known); {
-	case len(known) == 0:
-		return fmt.Errorf("unknown parameter %q: the action takes none", key)
-	case guess != "":
-		return fmt.Errorf("unknown parameter %q; did you mean %q? (known: %s)", key, guess, strings.Join(known, ", "))
-	default:
-		return fmt.Errorf("unknown parameter %q (known: %s)", key, strings.Join(known, ", "))
-	}
-}
-
-// fieldNames returns the keys that a struct is decoded from; all is false when there
-// may be others.
-func fieldNames(t reflect.Type) (names []string, all bool) {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct || encodesItself(t) {
-		return nil, false
-	}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("bson"), ",")
-		switch {
-		case name == "-" || !f.IsExported():
-		case slices.Contains(strings.Split(options, ","), "inline"):
-			inner, whole := fieldNames(f.Type)
-			if !whole {
-				return nil, false
-			}
-			names = append(names, inner...)
-		case name == "":
-			names = append(names, strings.ToLower(f.Name))
-		default:
-			names = append(names, name)
-		}
-	}
-	return names, true
 }
 
 // rules knows the tags `validate:"…"`; its cache makes it worth keeping.
@@ -120,6 +60,10 @@ func validate(p any) error {
 	if !ok {
 		return err
 	}
+	shown := shortened
+	if len(secretsIn(reflect.TypeOf(p).Elem())) > 0 {
+		shown = func(any) string { return Hidden } // it may be the secret: faults go into logs and records
+	}
 	var faults []error
 	for _, f := range found {
 		_, name, _ := strings.Cut(f.Namespace(), ".")
@@ -127,10 +71,20 @@ func validate(p any) error {
 		case f.Tag() == "required":
 			faults = append(faults, fmt.Errorf("parameter %q is missing", name))
 		case f.Param() == "":
-			faults = append(faults, fmt.Errorf("parameter %q is no valid %s: %v", name, f.Tag(), f.Value()))
+			faults = append(faults, fmt.Errorf("parameter %q is no valid %s: %v", name, f.Tag(), shown(f.Value())))
 		default:
-			faults = append(faults, fmt.Errorf("parameter %q is %v: it must be %s %s", name, f.Value(), cmp.Or(ruleWords[f.Tag()], f.Tag()), f.Param()))
+			faults = append(faults, fmt.Errorf("parameter %q is %v: it must be %s %s", name, shown(f.Value()), cmp.Or(ruleWords[f.Tag()], f.Tag()), f.Param()))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// shortened is a value for people.
+func shortened(value any) string {
+	const most = 100
+	text := fmt.Sprint(value)
+	if short := fmt.Sprintf("%.*s", most, text); short != text {
+		return short + "…"
+	}
+	return text
 }

@@ -3,6 +3,7 @@ package event_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +74,7 @@ func TestParametersNameWhatIsWrong(t *testing.T) {
 			"type":            {"greet", bson.M{"name": 7}, "name"},
 			"rule":            {"greet", bson.M{"name": "Jo", "port": 70000}, `parameter "port" is 70000: it must be at most 65535`},
 			"rule of words":   {"greet", bson.M{"name": "Jo", "level": "mid"}, `parameter "level" is mid: it must be one of low high`},
+			"a long value":    {"greet", bson.M{"name": "Jo", "level": strings.Repeat("ü", 200)}, `parameter "level" is ` + strings.Repeat("ü", 100) + `…: it must be one of low high`},
 			"rule by name":    {"greet", bson.M{"name": "Jo", "mail": "x"}, `parameter "mail" is no valid email`},
 			"below":           {"greet", bson.M{"name": "Jo", "where": bson.M{}}, `parameter "where.city" is missing`},
 			"none are taken":  {"nothing", bson.M{"x": 1}, `unknown parameter "x": the action takes none`},

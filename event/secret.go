@@ -73,10 +73,10 @@ func redact(doc []byte, paths []string, array bool) ([]byte, bool) {
 }
 
 // within returns the rest of the paths that lead through a key, and whether one
-// of them ends there.
+// of them ends there. Decoding takes a key in other letters for that of a field, too.
 func within(key string, paths []string) (below []string, ends bool) {
 	for _, p := range paths {
-		for _, name := range []string{key, "*"} {
+		for _, name := range slices.Compact([]string{key, strings.ToLower(key), "*"}) {
 			if p == name {
 				return nil, true
 			}

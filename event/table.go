@@ -73,7 +73,7 @@ func (a Action) info(subscriber string) ActionInfo {
 // free says that there may be others.
 func describeFields(v reflect.Value) (list []ParameterInfo, free bool) {
 	t := v.Type()
-	if _, all := fieldNames(t); !all {
+	if _, all := fieldsOf(t); !all {
 		return nil, true
 	}
 	for i := range t.NumField() {

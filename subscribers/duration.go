@@ -2,6 +2,7 @@ package subscribers
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -29,7 +30,11 @@ func (d *Duration) UnmarshalBSONValue(typ byte, data []byte) error {
 		}
 		*d = Duration(parsed)
 	} else if seconds, ok := value.AsFloat64OK(); ok {
-		*d = Duration(seconds * float64(time.Second))
+		length := seconds * float64(time.Second)
+		if math.IsNaN(length) || math.Abs(length) >= math.MaxInt64 {
+			return fmt.Errorf("%v seconds are no duration: the longest are some 290 years", seconds)
+		}
+		*d = Duration(length)
 	} else {
 		return fmt.Errorf("a duration is text such as 30s or a number of seconds, not a BSON %s", value.Type)
 	}

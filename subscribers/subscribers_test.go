@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,4 +201,25 @@ func TestLogger(t *testing.T) {
 	stop()
 	require.NoError(t, <-done)
 	require.Contains(t, out.String(), "TestLogger", "the stacks are in the log, too")
+}
+
+func TestDuration(t *testing.T) {
+	for want, value := range map[time.Duration]any{
+		90 * time.Second: "1m30s", 1500 * time.Millisecond: 1.5, 2 * time.Second: int32(2), 3 * time.Second: int64(3), 0: 0,
+	} {
+		typ, data, err := bson.MarshalValue(value)
+		require.NoError(t, err)
+		var d subscribers.Duration
+		require.NoError(t, d.UnmarshalBSONValue(byte(typ), data))
+		require.Equal(t, want, time.Duration(d))
+	}
+	for says, value := range map[string]any{
+		`"soon" is not a duration`: "soon", "is negative": "-1s", "not a BSON boolean": true, "not a BSON null": bson.Null{},
+		"1e+300 seconds are no duration": 1e300, "NaN seconds": math.NaN(), "+Inf seconds": math.Inf(1), "9.3e+09 seconds": 9.3e9,
+	} {
+		typ, data, err := bson.MarshalValue(value)
+		require.NoError(t, err)
+		var d subscribers.Duration
+		require.ErrorContains(t, d.UnmarshalBSONValue(byte(typ), data), says)
+	}
 }

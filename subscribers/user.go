@@ -6,10 +6,13 @@ import (
 	"github.com/fleetcast/fleetcast/event"
 )
 
+// MaxEventName is how many characters the name of a user event may have.
+const MaxEventName = 128
+
 // UserEvent is an event of one's own, without an action of its own: a name, and
 // something that goes with it. What a Serf agent's event handlers get.
 type UserEvent struct {
-	// Name tells events apart. Required, at most 128 bytes.
+	// Name tells events apart. Required, at most MaxEventName characters.
 	Name string `bson:"name" json:"name" validate:"required,max=128" doc:"tells events apart"`
 	// Payload is what goes with it: text, a bson.Binary, a bson.D or what else BSON
 	// has; nil for nothing.

@@ -244,6 +244,9 @@ func says(r event.Reply) string {
 	if r.Result(&change) == nil && (change.Previous != "" && change.Level != "" || change.Absent) {
 		return levelChange(change)
 	}
+	if text := userEventSays(r); text != "" {
+		return text
+	}
 	if text, ok := r.Payload.StringValueOK(); ok {
 		return text
 	}

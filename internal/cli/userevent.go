@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -67,17 +69,25 @@ func (a *app) payload(text string, isJSON bool) (any, error) {
 	}
 	switch {
 	case isJSON:
-		var doc struct {
-			V bson.RawValue `bson:"v"`
-		}
-		if err := bson.UnmarshalExtJSON(fmt.Appendf(nil, `{"v": %s}`, data), false, &doc); err != nil {
-			return nil, usageError("PAYLOAD is not JSON: %w", err)
-		}
-		return doc.V, nil
+		return jsonValue(data)
 	case utf8.Valid(data):
 		return string(data), nil
 	}
 	return data, nil
+}
+
+// jsonValue is one value of JSON, plain or extended.
+func jsonValue(data []byte) (any, error) {
+	if !json.Valid(data) { // or two values could be taken for one
+		return nil, usageError("PAYLOAD is not JSON: one value, such as {\"version\": \"1.7.3\"}")
+	}
+	var doc struct {
+		V bson.RawValue `bson:"v"`
+	}
+	if err := bson.UnmarshalExtJSON(fmt.Appendf(nil, `{"v": %s}`, data), false, &doc); err != nil {
+		return nil, usageError("PAYLOAD is not JSON: %w", err)
+	}
+	return doc.V, nil
 }
 
 func (a *app) userEvent(ctx context.Context, f *userEventFlags, payload subscribers.UserEvent) error {
@@ -85,7 +95,10 @@ func (a *app) userEvent(ctx context.Context, f *userEventFlags, payload subscrib
 	if err != nil {
 		return err
 	}
-	if f.wait < 0 {
+	switch {
+	case payload.Name == "" || utf8.RuneCountInString(payload.Name) > subscribers.MaxEventName:
+		return usageError("NAME has %d characters: it may have 1 to %d", utf8.RuneCountInString(payload.Name), subscribers.MaxEventName)
+	case f.wait < 0:
 		return usageError("--wait %s: a duration such as 10s", f.wait)
 	}
 	opts := []event.Option{event.To(target)}
@@ -100,7 +113,13 @@ func (a *app) userEvent(ctx context.Context, f *userEventFlags, payload subscrib
 	e := subscribers.PublishUserEvent.New(payload, opts...)
 	if f.wait > 0 || f.dryRun {
 		f.wait = max(f.wait, time.Second)
-		return a.actOn(ctx, s, f.acting, e)
+		err := a.actOn(ctx, s, f.acting, e)
+		if unknown, ok := errors.AsType[*event.UnknownError](err); ok && unknown.Subscriber == e.Name {
+			return &codeError{code: exitNoMatch, err: fmt.Errorf(
+				"nothing matched: nobody listens for events of one's own; nothing was published; start `fleetcast listen --on %s=SCRIPT`, "+
+					"or leave --wait out to publish it all the same", payload.Name)}
+		}
+		return err
 	}
 	bus, err := s.openBus(ctx)
 	if err != nil {
@@ -124,6 +143,25 @@ func (a *app) userEvent(ctx context.Context, f *userEventFlags, payload subscrib
 	}
 	a.printf("%s\n", id.Hex())
 	return nil
+}
+
+// userEventSays is what the answer to a user event says, in words; empty if it is of
+// no kind that is known here.
+func userEventSays(r event.Reply) string {
+	var merged event.Superseded
+	if r.Result(&merged) == nil && !merged.By.IsZero() {
+		return "merged with a later one: " + merged.By.Hex()
+	}
+	var ran scriptOutcomes
+	if r.Result(&ran) == nil {
+		return ran.String()
+	}
+	var both []scriptOutcomes // of those that may run in parallel, and the others
+	_ = r.Result(&both)       // it may be neither
+	for _, some := range both {
+		ran.Scripts = append(ran.Scripts, some.Scripts...)
+	}
+	return ran.String()
 }
 
 type eventIDOutput struct {
