@@ -14,7 +14,7 @@ import (
 
 // Bounds of the former versions that a document keeps.
 const (
-	MaxHistory      = 100     // versions
+	MaxHistory      = 100       // versions
 	maxHistoryBytes = 256 << 10 // without the newest
 )
 
