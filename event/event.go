@@ -226,6 +226,10 @@ var thisProcess = sync.OnceValue(func() Publisher {
 	return p
 })
 
+// ThisProcess returns what is said of this process as a publisher, without a
+// [Config.App].
+func ThisProcess() Publisher { return thisProcess() }
+
 func (b *Bus) publisher() Publisher {
 	p := thisProcess()
 	p.App = cmp.Or(b.cfg.App, p.App)
