@@ -109,7 +109,7 @@ func (b *beater) register(ctx context.Context) bool {
 // run beats until ctx ends.
 func (b *beater) run(ctx context.Context) {
 	defer close(b.ended)
-	regular := time.NewTicker(b.server.cfg.Heartbeat)
+	regular := time.NewTimer(b.server.heartbeat())
 	defer regular.Stop()
 	var gathered <-chan time.Time
 	delay := soonDelay // after a failure
@@ -127,6 +127,7 @@ func (b *beater) run(ctx context.Context) {
 		case <-regular.C:
 		}
 		gathered = nil
+		regular.Reset(b.server.heartbeat())
 		if ctx.Err() != nil {
 			return
 		}

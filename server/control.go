@@ -74,7 +74,7 @@ func (c *control) Resize(ctx context.Context, maxWorkers int) (subscribers.Serve
 
 func (c *control) Stop(ctx context.Context, timeout *time.Duration) (subscribers.ServerState, error) {
 	s := c.server()
-	limit := s.cfg.ShutdownTimeout
+	limit := s.shutdownTimeout()
 	if timeout != nil {
 		limit = *timeout
 	}

@@ -101,7 +101,7 @@ func (s *Server) obeyAndWork(ctx, running context.Context) error {
 		e := s.entry()
 		zerolog.Ctx(ctx).Info().Str("server_id", e.ID.Hex()).Bool("paused", e.Paused).Msg("server " + string(e.Lifecycle))
 	} else if ctx.Err() != nil {
-		s.Stop(s.cfg.ShutdownTimeout) // before the pool begins
+		s.Stop(s.shutdownTimeout()) // before the pool begins
 	}
 	return s.work(ctx, running)
 }
@@ -121,7 +121,7 @@ func (s *Server) untilStopped(ctx context.Context) (context.Context, context.Can
 
 // work lets the pool work, and waits for it and the stop hook.
 func (s *Server) work(ctx, running context.Context) error {
-	defer context.AfterFunc(ctx, func() { s.Stop(s.cfg.ShutdownTimeout) })()
+	defer context.AfterFunc(ctx, func() { s.Stop(s.shutdownTimeout()) })()
 	done := make(chan error, 2)
 	go func() {
 		if s.pool == nil {

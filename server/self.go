@@ -25,7 +25,7 @@ func (s *Server) entry() Entry {
 		Heartbeat: Heartbeat{
 			Position: health.Position, State: health.State, LastError: health.LastError,
 			LagMS: health.Lag.Milliseconds(), Gaps: health.Gaps, Reconnects: health.Reconnects,
-			IntervalMS: s.cfg.Heartbeat.Milliseconds(), RTTMS: float64(rtt.Microseconds()) / 1000,
+			IntervalMS: s.now.Heartbeat.Milliseconds(), RTTMS: float64(rtt.Microseconds()) / 1000,
 			RSS: residentMemory(), Goroutines: runtime.NumGoroutine(), Workers: workers,
 		},
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -34,7 +35,10 @@ type Server struct {
 
 	drained chan struct{} // closed when all work has ended and the registry is left
 
+	configuring sync.Mutex // held by Configure
+
 	mu        sync.Mutex
+	now       Config          // Heartbeat and ShutdownTimeout, as Configure has left them
 	base      context.Context // of Run, without its end; nil before
 	table     actionTable     // as of the start of Run
 	lifecycle Lifecycle
@@ -81,7 +85,7 @@ func Open(ctx context.Context, db *mongo.Database, source worker.Source, cfg Con
 
 // newServer makes a server without a bus.
 func newServer(source worker.Source, registry ledger, cfg Config) (*Server, error) {
-	if err := errors.Join(checkLabels(cfg.Bus.Identity.Labels), checkAuditKeep(cfg.AuditKeep)); err != nil {
+	if err := errors.Join(checkLabels(cfg.Bus.Identity.Labels), checkAuditKeep(cfg.AuditKeep), checkHeartbeat(cfg.Heartbeat)); err != nil {
 		return nil, err
 	}
 	s := &Server{
@@ -89,6 +93,7 @@ func newServer(source worker.Source, registry ledger, cfg Config) (*Server, erro
 		hooks: newHooks(cfg.Hooks), ending: newEnding(),
 		drained: make(chan struct{}), stopping: make(chan struct{}),
 	}
+	s.now = s.cfg
 	s.beats = newBeater(s)
 	s.cfg.Bus.Identity.HasWorker = s.hasWorker
 	return s, s.makePool(source)
@@ -154,10 +159,10 @@ func (s *Server) Kill(wait time.Duration) {
 }
 
 func (s *Server) grace() time.Duration {
-	if s.cfg.Pool.Grace > 0 {
-		return s.cfg.Pool.Grace
+	if s.pool != nil {
+		return s.pool.Config().Grace
 	}
-	return hookGrace
+	return cmp.Or(s.cfg.Pool.Grace, hookGrace)
 }
 
 func (s *Server) end() {

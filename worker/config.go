@@ -11,13 +11,14 @@ import (
 const (
 	defaultWorkers      = 10
 	defaultPollInterval = 5 * time.Second
+	defaultRecheck      = time.Minute
 	defaultGrace        = 5 * time.Second
 )
 
-// Config says how a [Pool] works. Its zero value is ready to use.
+// Config says how a [Pool] works. Its zero value is ready to use. All but
+// ProfileLabels and OnChange may be changed later, by [Pool.Configure].
 type Config struct {
-	// Workers is how many workers are live at a time, until [Pool.Resize] says
-	// otherwise. Default 10.
+	// Workers is how many workers are live at a time. Default 10.
 	Workers int
 
 	// Filter is handed to every Source.Take. Default: all work.
@@ -26,6 +27,10 @@ type Config struct {
 	// PollInterval is how long a worker waits after [ErrNoWork] before it asks
 	// again. Default 5 s.
 	PollInterval time.Duration
+
+	// Recheck is for work of many parts, by [Recheck]: how long a unit may go on
+	// before it looks whether something more urgent waits. Default 1 m.
+	Recheck time.Duration
 
 	// Grace is how long a worker may take to end after its work was cancelled
 	// by the time-out of Stop or by the end of Run's context, before it is
@@ -55,6 +60,7 @@ func (c Config) checked() (Config, error) {
 	err := errors.Join(
 		notNegative("Workers", c.Workers),
 		notNegative("PollInterval", c.PollInterval),
+		notNegative("Recheck", c.Recheck),
 		notNegative("Grace", c.Grace),
 		notNegative("StuckAfter", c.StuckAfter),
 		c.checkLabels(),
@@ -62,7 +68,9 @@ func (c Config) checked() (Config, error) {
 	)
 	c.Workers = cmp.Or(c.Workers, defaultWorkers)
 	c.PollInterval = cmp.Or(c.PollInterval, defaultPollInterval)
+	c.Recheck = cmp.Or(c.Recheck, defaultRecheck)
 	c.Grace = cmp.Or(c.Grace, defaultGrace)
+	c.Filter = c.Filter.clone()
 	c.ProfileLabels = maps.Clone(c.ProfileLabels)
 	if c.OnChange == nil {
 		c.OnChange = func() {}

@@ -3,7 +3,9 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 )
 
 // Filter says which work a pool takes. Its zero value takes everything. A
@@ -45,6 +47,11 @@ func checkPattern(pattern string) error {
 		return fmt.Errorf("filter: pattern %q: %w", pattern, err)
 	}
 	return nil
+}
+
+// clone is a copy that the owner of f cannot change, but for what is within Where.
+func (f Filter) clone() Filter {
+	return Filter{Include: slices.Clone(f.Include), Exclude: slices.Clone(f.Exclude), Where: maps.Clone(f.Where)}
 }
 
 // Match reports whether work of this kind passes. A malformed pattern matches

@@ -60,11 +60,10 @@ const (
 
 func newWorker(p *Pool, id int) *worker {
 	log := zerolog.Ctx(p.base).With().Int(fieldWorkerID, id).Logger()
-	ctx, cancel := context.WithCancelCause(withID(log.WithContext(p.base), id))
-	return &worker{
-		pool: p, id: id, ctx: ctx, cancel: cancel,
-		settled: make(chan struct{}), interrupt: func() {},
-	}
+	w := &worker{pool: p, id: id, settled: make(chan struct{}), interrupt: func() {}}
+	ctx := context.WithValue(log.WithContext(p.base), idKey{}, w)
+	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	return w
 }
 
 // live is the worker's goroutine. When work or a Take ends that by
@@ -154,7 +153,7 @@ func (w *worker) takeAndRun(ctx, wait context.Context) {
 // take asks the source, whose panic is an error.
 func (w *worker) take(wait context.Context) (unit Work, err error) {
 	err = call(func() (err error) {
-		unit, err = w.pool.source.Take(wait, w.pool.cfg.Filter)
+		unit, err = w.pool.source.Take(wait, w.pool.Config().Filter)
 		return err
 	})
 	if err == nil && unit.Run == nil {
@@ -172,7 +171,7 @@ func (w *worker) afterTake(ctx, wait context.Context, err error) time.Duration {
 		return 0
 	case errors.Is(err, ErrNoWork):
 		w.backoff.reset()
-		return w.pool.cfg.PollInterval
+		return w.pool.Config().PollInterval
 	}
 	delay := w.backoff.next()
 	logFailure(zerolog.Ctx(ctx).Error(), err).Dur(fieldRetryIn, delay).Msg("cannot take work")

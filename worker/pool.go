@@ -20,7 +20,7 @@ var poolCount atomic.Int64
 // [New]. All methods are safe for concurrent use, before, during and after Run.
 type Pool struct {
 	source Source
-	cfg    Config
+	cfg    Config          // of New
 	id     string          // value of LabelPool
 	wake   chan struct{}   // tells Run to look again
 	base   context.Context // Run's, without its end; set once by Run
@@ -31,7 +31,7 @@ type Pool struct {
 	quiet    bool
 	stopping bool
 	cancelAt time.Time // when a Stop runs out of time; zero for never
-	size     int       // how many workers are wanted
+	now      Config    // as Configure and Resize have left it
 	lastID   int
 	live     int             // workers that are not abandoned
 	workers  map[int]*worker // live and abandoned
@@ -47,12 +47,14 @@ func New(source Source, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	now := cfg
+	now.ProfileLabels, now.OnChange = nil, nil
 	return &Pool{
 		source:  source,
 		cfg:     cfg,
 		id:      strconv.FormatInt(poolCount.Add(1), 10),
 		wake:    make(chan struct{}, 1),
-		size:    cfg.Workers,
+		now:     now,
 		workers: map[int]*worker{},
 	}, nil
 }
@@ -79,7 +81,7 @@ func (p *Pool) Run(ctx context.Context) error {
 		case <-at(deadline):
 		case <-end:
 			end = nil
-			p.kill(p.cfg.Grace, context.Cause(ctx))
+			p.kill(p.Config().Grace, context.Cause(ctx))
 		}
 	}
 }
@@ -105,7 +107,7 @@ func (p *Pool) fill(spread time.Duration) {
 	if p.stopping || !p.running {
 		return
 	}
-	missing := p.size - p.live
+	missing := p.now.Workers - p.live
 	for i := range missing {
 		p.lastID++
 		p.live++
@@ -158,7 +160,7 @@ func (p *Pool) cancelLate() {
 	}
 	p.mu.Unlock()
 	if late {
-		p.kill(p.cfg.Grace, ErrStopTimeout)
+		p.kill(p.Config().Grace, ErrStopTimeout)
 	}
 }
 

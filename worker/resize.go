@@ -21,33 +21,17 @@ func (p *Pool) Resize(workers int) (changed bool, err error) {
 	if workers < 1 {
 		return false, fmt.Errorf("a pool of %d workers: give it at least 1, or pause it", workers)
 	}
-	p.mu.Lock()
-	changed = workers != p.size && !p.stopping
-	if changed {
-		p.size = workers
-		p.shrink()
-		p.fill(startSpread)
-	}
-	p.mu.Unlock()
-	if changed {
-		p.look() // paused work that is told to stop may be stuck
-		p.cfg.OnChange()
-	}
-	return changed, nil
+	return p.Configure(func(c *Config) { c.Workers = workers })
 }
 
-// Size returns how many workers are wanted: Config.Workers, or what Resize has
-// said last. For a while more may be live.
-func (p *Pool) Size() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.size
-}
+// Size returns how many workers are wanted: Config.Workers, or what Resize or
+// Configure has said last. For a while more may be live.
+func (p *Pool) Size() int { return p.Config().Workers }
 
 // surplus returns how many workers should leave that have not been told to. The
 // mutex is held.
 func (p *Pool) surplus() int {
-	if p.live <= p.size { // nearly always
+	if p.live <= p.now.Workers { // nearly always
 		return 0
 	}
 	staying := 0
@@ -56,7 +40,7 @@ func (p *Pool) surplus() int {
 			staying++
 		}
 	}
-	return staying - p.size
+	return staying - p.now.Workers
 }
 
 // shrink tells surplus workers to leave. Those that it cannot tell ask in

@@ -10,10 +10,11 @@ import (
 // to look again: no later than the next unit can become stuck, so that nobody
 // has to tell of units that begin.
 func (p *Pool) flagStuck() (next time.Time) {
-	if p.cfg.StuckAfter == 0 {
+	after := p.Config().StuckAfter
+	if after == 0 {
 		return time.Time{}
 	}
-	next, flagged := p.findStuck()
+	next, flagged := p.findStuck(after)
 	for _, w := range flagged {
 		zerolog.Ctx(w.ctx).Warn().Str(fieldKind, w.status.Kind).Str(fieldWorkID, w.status.WorkID).
 			Time(fieldSince, w.status.BusySince).Msg("work is stuck: it takes longer than it should")
@@ -30,16 +31,16 @@ type stuckWorker struct {
 	status Status
 }
 
-func (p *Pool) findStuck() (next time.Time, flagged []stuckWorker) {
+func (p *Pool) findStuck(after time.Duration) (next time.Time, flagged []stuckWorker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	next = time.Now().Add(p.cfg.StuckAfter)
+	next = time.Now().Add(after)
 	for _, w := range p.workers {
 		state := w.state()
 		if w.stuck || w.busySince.IsZero() || state == Paused || state == Abandoned {
 			continue
 		}
-		if at := w.busySince.Add(p.cfg.StuckAfter); !due(at) {
+		if at := w.busySince.Add(after); !due(at) {
 			next = earlier(next, at)
 			continue
 		}
@@ -47,4 +48,12 @@ func (p *Pool) findStuck() (next time.Time, flagged []stuckWorker) {
 		flagged = append(flagged, stuckWorker{w, w.status()})
 	}
 	return next, flagged
+}
+
+// unflag takes back the flags of those who are not busy for too long by another
+// measure. The mutex is held.
+func (p *Pool) unflag(after time.Duration) {
+	for _, w := range p.workers {
+		w.stuck = w.stuck && after > 0 && due(w.busySince.Add(after))
+	}
 }
