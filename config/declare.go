@@ -112,7 +112,7 @@ func OneOf(texts ...string) Option { return Rules("oneof=" + strings.Join(texts,
 
 // Secret keeps the values from being shown anywhere, and encrypts them in the
 // collection. Paths with an element secret or secrets are so by themselves.
-func Secret() Option { return func(e *entry) { e.Declaration.Secret = true } }
+func Secret() Option { return func(e *entry) { e.Secret = true } }
 
 // Check adds a check of one's own, of values of the key's type. What it says is shown,
 // unless the setting is secret. It must be quick and have no effects: values are
@@ -150,7 +150,7 @@ func (e *entry) value(v any, from Origin, secret bool) (typed, parsed any, err e
 	}
 	fitted, err := fit(e.typ, parsed)
 	if err != nil {
-		return nil, nil, e.fault(v, from, secret, want(e.Type), err)
+		return nil, nil, e.fault(v, from, secret, wantOf(e.typ), err)
 	}
 	typed = fitted.Interface()
 	for _, check := range e.checks {

@@ -14,8 +14,8 @@ import (
 
 // Bounds of the former versions that a document keeps.
 const (
-	MaxHistory      = 100     // versions
-	maxHistoryBytes = 1 << 20 // without the newest
+	MaxHistory      = 100       // versions
+	maxHistoryBytes = 256 << 10 // without the newest
 )
 
 // MaxValue bounds the value of a setting in the collection, in bytes.
@@ -78,14 +78,30 @@ func (s *Store) prepare(w Write) (content, Write, error) {
 	if text, err := encodeJSON(value); err != nil || len(text) > MaxValue {
 		return content{}, w, errors.Join(err, fmt.Errorf("the value of %s has %d bytes: at most %d", w.Path, len(text), MaxValue))
 	}
-	if isTree(value) { // keys with dots, and nested lists, are not for every store
+	if name, _, _ := splitReference(value); name == "" && w.secret() {
+		sealed, err := s.keys.seal(w.Path, w.Scope, value)
+		return content{Sealed: &sealed}, w, err
+	}
+	if !storable(value, false) {
 		value = write(value)
 	}
-	if name, _, _ := splitReference(value); name != "" || !w.secret() {
-		return content{Value: value}, w, nil
+	return content{Value: value}, w, nil
+}
+
+// storable reports whether every store takes a value as it is: keys with dots, or with
+// a dollar in front, and lists in lists not all do.
+func storable(v any, inList bool) bool {
+	switch v := v.(type) {
+	case []any:
+		return !inList && !slices.ContainsFunc(v, func(v any) bool { return !storable(v, true) })
+	case map[string]any:
+		for key, below := range v {
+			if key == "" || key[0] == '$' || strings.ContainsAny(key, ".\x00") || !storable(below, false) {
+				return false
+			}
+		}
 	}
-	sealed, err := s.keys.seal(w.Path, w.Scope, value)
-	return content{Sealed: &sealed}, w, err
+	return true
 }
 
 func (w Write) secret() bool {
@@ -141,7 +157,7 @@ func (s *Store) change(ctx context.Context, w Write, next content) (Setting, err
 		if w.IfVersion != nil && *w.IfVersion != old.Now.Version {
 			return Setting{}, fmt.Errorf("%s for %s has version %d, not %d: %w", w.Path, w.Scope, old.Now.Version, *w.IfVersion, ErrConflict)
 		}
-		if next.Unset && (old.Now.Unset || old.Now.Version == 0) {
+		if next.Unset && !old.isSet() {
 			return Setting{}, fmt.Errorf("%s for %s: %w", w.Path, w.Scope, ErrNotFound)
 		}
 		written, err := s.replace(ctx, old, next)
@@ -177,7 +193,10 @@ func (s *Store) replace(ctx context.Context, old stored, next content) (written 
 		{Key: "$currentDate", Value: bson.D{{Key: "updated_at", Value: true}}},
 	}
 	is := bson.D{{Key: "_id", Value: old.ID}, {Key: "version", Value: old.Now.Version}}
-	result, err := s.coll.UpdateOne(ctx, is, update, options.UpdateOne().SetUpsert(old.Now.Version == 0))
+	if old.exists && old.Now.Version == 0 { // written by hand
+		is[1].Value = bson.D{{Key: "$exists", Value: false}}
+	}
+	result, err := s.coll.UpdateOne(ctx, is, update, options.UpdateOne().SetUpsert(!old.exists))
 	if mongo.IsDuplicateKeyError(err) { // another was the first
 		return false, nil
 	}
@@ -191,7 +210,7 @@ func (s *Store) replace(ctx context.Context, old stored, next content) (written 
 // setting becomes secret, what it was in the clear goes.
 func (s stored) filed(sealed bool) []content {
 	history := slices.Clone(s.History)
-	if s.Now.Version > 0 {
+	if s.exists {
 		history = append(history, s.Now)
 	}
 	for i := range history {

@@ -49,6 +49,14 @@ func want(typ string) string {
 	return wants[typ]
 }
 
+// wantOf says what a value of a Go type is, in words.
+func wantOf(t reflect.Type) string {
+	if isText(t) {
+		return "a text that is a " + t.String()
+	}
+	return want(typeOf(t))
+}
+
 // knownType reports whether there is such a type.
 func knownType(typ string) bool {
 	elem, isList := strings.CutPrefix(typ, listOf)
@@ -309,7 +317,7 @@ func fit(t reflect.Type, v any) (reflect.Value, error) {
 		return fitJSON(t, x)
 	case string:
 		if isText(t) {
-			return to, to.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(x)) //nolint:errcheck,forcetypeassert // isText
+			return to, to.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(x))
 		}
 	case []any:
 		to.Set(reflect.MakeSlice(t, len(x), len(x)))
