@@ -40,15 +40,26 @@ func load(ctx context.Context, cfg *Config, withStore bool) (*Snapshot, error) {
 	l.readEnv()
 	l.readFlags()
 	s := l.snapshot()
-	if cfg.Check != nil && len(l.faults) == 0 {
-		if err := cfg.Check(s); err != nil {
-			l.fault(err)
-		}
-	}
+	l.checkTogether(s)
 	if len(l.faults) > 0 {
 		return nil, &FaultsError{l.faults}
 	}
 	return s, nil
+}
+
+// checkTogether checks settings that are right one by one.
+func (l *loading) checkTogether(s *Snapshot) {
+	if len(l.faults) > 0 {
+		return
+	}
+	for _, check := range append(l.cfg.Keys.together(), l.cfg.Check) {
+		if check == nil {
+			continue
+		}
+		if err := check(s); err != nil {
+			l.fault(err)
+		}
+	}
 }
 
 func (l *loading) fault(err error) { l.faults = append(l.faults, err) }
@@ -141,10 +152,29 @@ func (l *loading) snapshot() *Snapshot {
 		s.typed[e.index] = e.def
 		s.values[e.Path] = held{parsed: e.defRaw, origin: Origin{Layer: LayerDefault}, secret: e.Secret, declared: e}
 	}
+	l.takeDefaults(s)
 	for _, path := range slices.Sorted(maps.Keys(l.paths)) {
 		l.take(s, path)
 	}
 	return s
+}
+
+// takeDefaults puts the program's defaults into the places of the declared ones.
+func (l *loading) takeDefaults(s *Snapshot) {
+	for _, d := range l.cfg.Defaults {
+		e, origin := l.declared[d.Path], Origin{Layer: LayerDefault, Name: d.Name}
+		if e == nil {
+			l.fault(fmt.Errorf("%s (%s): %w", d.Path, origin, ErrUndeclared))
+			continue
+		}
+		typed, parsed, err := e.value(d.Value, origin, e.Secret)
+		if err != nil {
+			l.fault(err)
+			continue
+		}
+		s.typed[e.index] = typed
+		s.values[d.Path] = held{parsed: parsed, origin: origin, secret: e.Secret, declared: e}
+	}
 }
 
 // take checks the values of a path, the lowest first, so that the highest remains.
