@@ -166,6 +166,7 @@ func (e *entry) value(v any, from Origin, secret bool) (typed, parsed any, err e
 type Keys struct {
 	mu      sync.Mutex
 	entries []*entry
+	checks  []func(*Snapshot) error
 }
 
 // process has the keys that New declares without In.

@@ -41,15 +41,26 @@ func load(ctx context.Context, cfg *Config, withStore bool) (*Snapshot, error) {
 	l.readEnv()
 	l.readFlags()
 	s := l.snapshot()
-	if cfg.Check != nil && len(l.faults) == 0 {
-		if err := cfg.Check(s); err != nil {
-			l.fault(err)
-		}
-	}
+	l.checkTogether(s)
 	if len(l.faults) > 0 {
 		return nil, &FaultsError{l.faults}
 	}
 	return s, nil
+}
+
+// checkTogether checks settings that are right one by one.
+func (l *loading) checkTogether(s *Snapshot) {
+	if len(l.faults) > 0 {
+		return
+	}
+	for _, check := range append(l.cfg.Keys.together(), l.cfg.Check) {
+		if check == nil {
+			continue
+		}
+		if err := check(s); err != nil {
+			l.fault(err)
+		}
+	}
 }
 
 func (l *loading) fault(err error) { l.faults = append(l.faults, err) }

@@ -20,10 +20,10 @@ var _ event.Auditor = (*Registry)(nil)
 var audited = []string{"server", "worker", "logger", "config", "exec"}
 
 // idle are their actions that change and reveal nothing.
-var idle = []string{"ping", "server refresh"}
+var idle = []string{"ping", "server refresh", "config list"}
 
 // Audits implements event.Auditor: the actions of the built-in subscribers are
-// recorded, but for ping and refresh of a server.
+// recorded, but for ping, refresh of a server and list of its settings.
 func (r *Registry) Audits(e event.Event) bool {
 	return slices.Contains(audited, e.Name) && !slices.Contains(idle, e.Action) && !slices.Contains(idle, e.Name+" "+e.Action)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/logging"
 	"github.com/fleetcast/fleetcast/worker"
@@ -33,6 +34,12 @@ type Config struct {
 	// ShutdownTimeout is how long current work may go on after a stop before it
 	// is cancelled. Default 30 s; negative means without limit.
 	ShutdownTimeout time.Duration
+	// Settings are followed while the server runs, which runs them, too. Those of the
+	// server itself are fleetcast/max_workers and others in fleetcast/, which take the
+	// place of Heartbeat, ShutdownTimeout and Pool where they are set, and the global
+	// level of Logger. There is then a subscriber "config". One server has them alone.
+	// Default: none.
+	Settings *config.Settings
 	// AuditKeep is how long the record of acts is kept, for the whole fleet: the
 	// server that started last decides. Default: as it is; DefaultAuditKeep when
 	// there is none yet. At least a minute.

@@ -5,6 +5,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
 )
 
@@ -33,8 +34,10 @@ type Entry struct {
 	Traits    []event.Trait       `bson:"traits"`   // of these actions, those that have any
 	TableID   string              `bson:"table_id"` // of the description of these actions
 	Table     []event.ActionInfo  `bson:"-"`        // that description, if ListTables has read the entry
-	Desired   Desired             `bson:"desired"`  // written by publishers; by the server when it has applied another
-	Heartbeat Heartbeat           `bson:"heartbeat"`
+	// Settings are those it has declared, if ListTables has read the entry.
+	Settings  []config.Declaration `bson:"-"`
+	Desired   Desired              `bson:"desired"` // written by publishers; by the server when it has applied another
+	Heartbeat Heartbeat            `bson:"heartbeat"`
 
 	// Age is how old the beat was when the registry was read; it is not stored.
 	Age time.Duration `bson:"-"`

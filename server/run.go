@@ -61,6 +61,7 @@ func (s *Server) serve(ctx, running context.Context) error {
 	defer stopBeats()
 	var beats sync.WaitGroup
 	beats.Go(func() { s.beats.run(beating) })
+	beats.Go(func() { s.runSettings(beating) })
 
 	err := s.obeyAndWork(ctx, running)
 	s.noteEnd(err)

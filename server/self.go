@@ -21,7 +21,7 @@ func (s *Server) entry() Entry {
 	return Entry{
 		ID: id.ServerID, Name: id.Name, Host: id.Host, PID: id.PID, Version: s.cfg.Version,
 		Labels: id.Labels, StartedAt: s.started, Lifecycle: s.lifecycle, Paused: s.paused,
-		Consumer: s.pool != nil || s.hooks.any(), Actions: s.bus.Actions(), Traits: s.bus.Traits(), TableID: s.table.ID, Table: s.table.Table, Desired: s.told,
+		Consumer: s.pool != nil || s.hooks.any(), Actions: s.bus.Actions(), Traits: s.bus.Traits(), TableID: s.table.ID, Table: s.table.Table, Settings: s.table.Settings, Desired: s.told,
 		Heartbeat: Heartbeat{
 			Position: health.Position, State: health.State, LastError: health.LastError,
 			LagMS: health.Lag.Milliseconds(), Gaps: health.Gaps, Reconnects: health.Reconnects,

@@ -24,6 +24,7 @@ var ErrKilled = errors.New("the server was killed")
 // safe for concurrent use.
 type Server struct {
 	cfg      Config
+	given    Config // before its settings were followed
 	bus      *event.Bus
 	registry ledger
 	pool     *worker.Pool // nil without a source
@@ -36,11 +37,13 @@ type Server struct {
 	drained chan struct{} // closed when all work has ended and the registry is left
 
 	configuring sync.Mutex // held by Configure
+	following   sync.Mutex // held by followSettings; it guards the next
+	followed    followed   // what was last taken of the settings
 
 	mu        sync.Mutex
 	now       Config          // Heartbeat and ShutdownTimeout, as Configure has left them
 	base      context.Context // of Run, without its end; nil before
-	table     actionTable     // as of the start of Run
+	table     description     // as of the start of Run
 	lifecycle Lifecycle
 	paused    bool
 	joined    bool          // it has entered the registry
@@ -88,15 +91,16 @@ func newServer(source worker.Source, registry ledger, cfg Config) (*Server, erro
 	if err := errors.Join(checkLabels(cfg.Bus.Identity.Labels), checkAuditKeep(cfg.AuditKeep), checkHeartbeat(cfg.Heartbeat)); err != nil {
 		return nil, err
 	}
+	given := cfg.withDefaults()
 	s := &Server{
-		cfg: cfg.withDefaults(), registry: registry, lifecycle: Starting,
+		cfg: given.withSettings(), given: given, registry: registry, lifecycle: Starting,
 		hooks: newHooks(cfg.Hooks), ending: newEnding(),
 		drained: make(chan struct{}), stopping: make(chan struct{}),
 	}
 	s.now = s.cfg
 	s.beats = newBeater(s)
 	s.cfg.Bus.Identity.HasWorker = s.hasWorker
-	return s, s.makePool(source)
+	return s, errors.Join(s.makePool(source), s.startSettings())
 }
 
 func (s *Server) makePool(source worker.Source) (err error) {
@@ -125,6 +129,9 @@ func (s *Server) join(bus *event.Bus) error {
 	if levels := s.cfg.Logger; levels != nil {
 		s.makeComponents()
 		all = append(all, &loggerSubscriber{subscribers.Logger{Control: levelControl{levels, s}}, s})
+	}
+	if settings := s.given.Settings; settings != nil {
+		all = append(all, subscribers.NewConfig(liveSettings{settings, s}))
 	}
 	for _, one := range all {
 		if _, err := bus.Subscribe(one); err != nil {
@@ -230,6 +237,6 @@ func (s *Server) begin(ctx context.Context) (context.Context, bool) {
 		return ctx, false
 	}
 	s.base = context.WithoutCancel(s.component(ctx, componentServer))
-	s.table = newActionTable(s.bus.Table())
+	s.table = newDescription(s.bus.Table(), s.declarations())
 	return ctx, true
 }
