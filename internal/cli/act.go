@@ -211,6 +211,9 @@ func says(r event.Reply) string {
 	if r.Result(&change) == nil && change.Previous != "" && change.Level != "" {
 		return levelChange(change)
 	}
+	if text, ok := refreshWords(r); ok {
+		return text
+	}
 	if text, ok := r.Payload.StringValueOK(); ok {
 		return text
 	}

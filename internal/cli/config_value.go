@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/fleetcast/fleetcast/config"
+)
+
+// valueFlags are where the value of a setting comes from.
+type valueFlags struct {
+	file string
+	in   io.Reader
+}
+
+func (a *app) addValueFlags(cmd *cobra.Command) *valueFlags {
+	v := &valueFlags{in: a.Stdin}
+	cmd.Flags().StringVar(&v.file, "from-file", "", "take the value from what is in this file here, - for standard input, in place of VALUE")
+	byHandAlone(cmd, "from-file")
+	_ = cmd.MarkFlagFilename("from-file")
+	return v
+}
+
+// value returns what to set. Text on the command line is parsed by the declared type,
+// or as YAML has it; what is in a file is the value, whatever it begins with.
+func (v *valueFlags) value(args []string, declared bool) (any, error) {
+	switch {
+	case v.file != "" && len(args) > 0:
+		return nil, usageError("VALUE and --from-file: give one of them")
+	case v.file == "" && len(args) == 0:
+		return nil, usageError("there is no VALUE: give one, or --from-file FILE, or - for standard input; `config unset` removes a setting")
+	case v.file == "" && args[0] != "-" && declared:
+		return args[0], nil
+	case v.file == "" && args[0] != "-":
+		return scalar(args[0]), nil
+	}
+	text, err := v.content()
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(text, "@") { // it refers to nothing
+		text = "@" + text
+	}
+	return text, nil
+}
+
+// content is a file without the line end that is its last.
+func (v *valueFlags) content() (string, error) {
+	text, err := readInput(v.file, v.in)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
+}
+
+// readInput reads a file; - and no name are standard input.
+func readInput(name string, in io.Reader) ([]byte, error) {
+	if name != "" && name != "-" {
+		return os.ReadFile(name)
+	}
+	if in == nil {
+		return nil, usageError("there is no standard input")
+	}
+	return readAtMost(in, 16<<20)
+}
+
+func readAtMost(in io.Reader, limit int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(in, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("standard input is longer than %d bytes", limit)
+	}
+	return text, err
+}
+
+// scalar reads an undeclared value as YAML would: numbers, true and false as such,
+// "10" in quotes as text. What would not be written the same again stays text, so that
+// 007 and 1.10 lose nothing.
+func scalar(text string) any {
+	var node yaml.Node
+	if yaml.Unmarshal([]byte(text), &node) != nil || len(node.Content) != 1 || node.Content[0].Kind != yaml.ScalarNode {
+		return text
+	}
+	one := node.Content[0]
+	quoted := one.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0
+	switch {
+	case quoted && one.HeadComment+one.LineComment+one.FootComment == "":
+		return one.Value
+	case text == "true" || text == "false":
+		return text == "true"
+	}
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(i, 10) == text {
+		return i
+	}
+	if f, err := strconv.ParseFloat(text, 64); err == nil && strconv.FormatFloat(f, 'f', -1, 64) == text && strings.Contains(text, ".") {
+		return f
+	}
+	return text
+}
+
+// valueText is a value as it could be set again: a text as it is, all else as JSON.
+func valueText(v any) string {
+	if text, ok := v.(string); ok {
+		return text
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Sprint(v)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// longestValue bounds a value in a table, in characters.
+const longestValue = 60
+
+// cell is a value in a table.
+func cell(v any) string {
+	switch text, ok := v.(string); {
+	case v == nil:
+		return "(not set)"
+	case ok && text != strings.Join(strings.Fields(text), " "), ok && text == "":
+		return clip(strconv.Quote(text), longestValue)
+	}
+	return clip(valueText(v), longestValue)
+}
+
+// change says from which value a setting has come to which.
+func change(old, now any) string { return cell(old) + " → " + cell(now) }
+
+// scopeWords says for whom a scope is.
+func scopeWords(scope config.Scope) string {
+	if scope == config.Global {
+		return "all servers"
+	}
+	kind, name, _ := strings.Cut(string(scope), ":")
+	return kind + " " + name
+}
