@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -205,6 +207,18 @@ func TestDeclarationsAreInTheRegistry(t *testing.T) {
 			Path: "fleetcast/max_workers", Type: config.Integer, Default: "10", Unit: "workers", Rules: "min=1",
 			Doc: "how many workers are live at a time", Env: "FLEETCAST_MAX_WORKERS",
 		}, found["fleetcast/max_workers"])
+		l.end()
+	})
+}
+
+func TestUnknownSettingsAreWarnedOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := runLive(t, "fleetcast: {max_wrokers: 3}\napp: {x: 1}", nil)
+		var out bytes.Buffer
+		log := zerolog.New(&out)
+		l.warnUnknown(log.WithContext(t.Context()))
+		require.Equal(t, 1, strings.Count(out.String(), "no such setting"))
+		require.Contains(t, out.String(), `"path":"fleetcast/max_wrokers"`)
 		l.end()
 	})
 }

@@ -5,4 +5,4 @@ package main
 import "os"
 
 // operator has no signals to receive.
-func operator() (quiet, dump <-chan os.Signal) { return nil, nil }
+func operator() (quiet, dump, refresh <-chan os.Signal) { return nil, nil, nil }

@@ -41,9 +41,9 @@ type Process struct {
 	Hurry  <-chan struct{} // closed at the second signal
 
 	// Operator, if set, begins to receive the signals by which operators ask a
-	// server to be quiet, and for a thread dump. Only the command server calls it:
+	// server to be quiet, for a thread dump, and to refresh its settings. Only the command server calls it:
 	// in all others these signals do what they usually do.
-	Operator func() (quiet, dump <-chan os.Signal)
+	Operator func() (quiet, dump, refresh <-chan os.Signal)
 }
 
 // app is one run of the command line.

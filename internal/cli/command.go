@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/worker"
 	"github.com/fleetcast/fleetcast/worker/process"
@@ -66,17 +67,17 @@ func parseSignal(flag, name string) (os.Signal, error) {
 }
 
 // operator is what operators ask of a server by signals.
-type operator struct{ quiet, dump <-chan os.Signal }
+type operator struct{ quiet, dump, refresh <-chan os.Signal }
 
 func (a *app) operator() (o operator) {
 	if a.Operator != nil {
-		o.quiet, o.dump = a.Operator()
+		o.quiet, o.dump, o.refresh = a.Operator()
 	}
 	return o
 }
 
 // obey does what is asked until stop is called.
-func (o operator) obey(ctx context.Context, srv *server.Server) (stop func()) {
+func (o operator) obey(ctx context.Context, srv *server.Server, settings *config.Settings) (stop func()) {
 	done := make(chan struct{})
 	var obeying sync.WaitGroup
 	obeying.Go(func() {
@@ -87,10 +88,22 @@ func (o operator) obey(ctx context.Context, srv *server.Server) (stop func()) {
 				srv.Quiet()
 			case <-o.dump:
 				srv.LogStacks(ctx)
+			case <-o.refresh:
+				refreshSettings(ctx, settings)
 			case <-done:
 				return
 			}
 		}
 	})
 	return func() { close(done); obeying.Wait() }
+}
+
+// refreshSettings does so for a signal; the server follows by itself.
+func refreshSettings(ctx context.Context, settings *config.Settings) {
+	changes, err := settings.Refresh(ctx)
+	if err != nil {
+		zerolog.Ctx(ctx).Error().Err(err).Msg("signal: the settings are not refreshed, the old ones stay in force")
+		return
+	}
+	zerolog.Ctx(ctx).Info().Strs("changed", changes.Paths()).Msg("signal: settings refreshed")
 }

@@ -50,7 +50,7 @@ func TestOnlyServerTakesSignals(t *testing.T) {
 		env := map[string]string{"FLEETCAST_URI": "mongodb://127.0.0.1:1/x", "FLEETCAST_TIMEOUT": "10ms"}
 		value, ok := env[name]
 		return value, ok
-	}, Operator: func() (quiet, dump <-chan os.Signal) { taken++; return nil, nil }}
+	}, Operator: func() (quiet, dump, refresh <-chan os.Signal) { taken++; return nil, nil, nil }}
 	require.NotZero(t, Run(t.Context(), p))
 	require.Zero(t, taken)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -58,7 +58,7 @@ func (a *app) devCommand() *cobra.Command {
 		Long: `Run an embedded store and a demo fleet in one process. It prints the URI for use
 in other terminals. The first signal lets current work finish, the second cancels it.`,
 	}
-	storage, fleet := addStoreFlags(cmd), addFleetFlags(cmd)
+	storage, fleet := addStoreFlags(cmd), addFleetFlags(cmd, 4)
 	servers := cmd.Flags().Int("servers", 3, "servers of the demo fleet")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := fleet.validate(); err != nil {

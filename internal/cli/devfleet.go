@@ -30,7 +30,7 @@ func (a *app) openDevServers(ctx context.Context, s *store, fleet *fleetFlags, n
 			return nil, err
 		}
 		id := event.Identity{Name: devName(i), Labels: map[string]string{"fleet": "dev"}}
-		srv, err := a.openServer(ctx, s, fleet, id, levels)
+		srv, _, err := a.openServer(ctx, s, fleet, id, levels)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/logging"
 	"github.com/fleetcast/fleetcast/server"
@@ -27,11 +28,12 @@ type fleetFlags struct {
 	auditKeep       time.Duration
 	hangEvery       int
 	source          worker.Source // nil for the demo work
+	settings        *settingsFlags
 }
 
-func addFleetFlags(cmd *cobra.Command) *fleetFlags {
-	f := &fleetFlags{}
-	cmd.Flags().IntVar(&f.workers, "workers", 4, "workers of each server")
+func addFleetFlags(cmd *cobra.Command, workers int) *fleetFlags {
+	f := &fleetFlags{settings: addSettingsFlags(cmd)}
+	cmd.Flags().IntVar(&f.workers, "workers", workers, "workers of each server")
 	cmd.Flags().DurationVar(&f.heartbeat, "heartbeat", server.DefaultHeartbeat, "time between two heartbeats")
 	cmd.Flags().DurationVar(&f.shutdownTimeout, "shutdown-timeout", server.DefaultShutdownTimeout,
 		"how long current work may go on after a stop before it is cancelled, 0 = without limit")
@@ -66,7 +68,11 @@ func (a *app) serverCommand() *cobra.Command {
 		Short: "Run one server, whose workers run a command or do the demo work",
 		Long: `Run one server until it is stopped: by an event, or by SIGTERM or SIGINT, which
 let current work finish; a second signal cancels it. SIGTSTP makes it quiet: it
-takes no new work for good. SIGUSR1 writes a thread dump to the log.
+takes no new work for good. SIGUSR1 writes a thread dump to the log. SIGHUP refreshes
+the settings, as "fleetcast config refresh" does.
+
+Where the settings fleetcast/max_workers, heartbeat_seconds, shutdown_timeout,
+stuck_after or log_level are set, they count, unless the flag is given.
 
 With CMD each worker runs a copy of it and starts it again when it ends, later and
 later if it ends soon. What it prints goes to the log. Pausing sends it
@@ -79,7 +85,7 @@ Exit codes: 0 all work has ended, finished or cancelled by --shutdown-timeout;
 		Example: `  fleetcast server --workers 4 -- ./import.sh --all
   fleetcast server --dump-signal QUIT -- java -jar worker.jar`,
 	}
-	fleet := addFleetFlags(cmd)
+	fleet := addFleetFlags(cmd, 10)
 	child := addCommandFlags(cmd)
 	name := cmd.Flags().String("name", "", "the server's unique name (default host:pid)")
 	metricsAddr := cmd.Flags().String("metrics-addr", "", "serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9090 (default: nowhere)")
@@ -101,7 +107,7 @@ Exit codes: 0 all work has ended, finished or cancelled by --shutdown-timeout;
 			return err
 		}
 		defer s.close()
-		srv, err := a.openServer(ctx, s, fleet, id, a.levels)
+		srv, settings, err := a.openServer(ctx, s, fleet, id, a.levels)
 		if err != nil {
 			return err
 		}
@@ -113,7 +119,7 @@ Exit codes: 0 all work has ended, finished or cancelled by --shutdown-timeout;
 			return err
 		}
 		defer stopMetrics()
-		defer asked.obey(ctx, srv)()
+		defer asked.obey(ctx, srv, settings)()
 		return a.runServer(ctx, srv)
 	}
 	return cmd
@@ -127,7 +133,11 @@ func commandAfterDash(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.Identity, levels *logging.Levels) (*server.Server, error) {
+func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.Identity, levels *logging.Levels) (*server.Server, *config.Settings, error) {
+	settings, err := a.openSettings(ctx, s, f.settings, id)
+	if err != nil {
+		return nil, nil, err
+	}
 	shutdown := f.shutdownTimeout
 	if shutdown == 0 {
 		shutdown = -1 // without limit
@@ -136,12 +146,13 @@ func (a *app) openServer(ctx context.Context, s *store, f *fleetFlags, id event.
 	if source == nil {
 		source = demo.Source(demo.Config{Seed: rand.Uint64(), HangEvery: f.hangEvery})
 	}
-	return server.Open(ctx, s.db, source, server.Config{
+	srv, err := server.Open(ctx, s.db, source, server.Config{
 		Bus:     event.Config{Identity: id, Log: s.log},
 		Pool:    worker.Config{Workers: f.workers, StuckAfter: f.stuckAfter},
 		Version: versionText(), Heartbeat: f.heartbeat, ShutdownTimeout: shutdown, Logger: levels,
-		AuditKeep: f.auditKeep,
+		AuditKeep: f.auditKeep, Settings: settings,
 	})
+	return srv, settings, err
 }
 
 // runServer runs a server; the second signal kills it.
