@@ -14,7 +14,7 @@ type given struct {
 	path   string
 	value  any // plain
 	origin Origin
-	secret bool
+	sealed bool // it was encrypted
 }
 
 // readFile reads the YAML file. Nothing is in it when it is not there and need not be.

@@ -17,8 +17,9 @@ type Key[T any] struct {
 //	var maxWorkers = config.New("app/max_workers", 10, config.Unit("workers"), config.Min(1))
 //
 // T is a string, a boolean, an integer, a floating-point number, a [time.Duration], a
-// *[regexp.Regexp], a slice of one of these, or anything that encoding/json decodes:
-// a struct, a map, a [json.RawMessage].
+// *[regexp.Regexp], what writes and reads itself as text, such as a [netip.Addr], a
+// slice of one of these, or anything that encoding/json decodes: a struct, a map, a
+// [json.RawMessage].
 //
 // It panics if the path is declared twice or is none, if T cannot be a setting, and if
 // the default breaks the rules.
@@ -64,7 +65,7 @@ func (e *entry) takeDefault() error {
 		return err
 	}
 	if e.def != nil && !reflect.ValueOf(e.def).IsZero() && !e.Secret {
-		e.Default = write(show(e.defRaw))
+		e.Default = write(escapeReference(show(e.defRaw)))
 	}
 	return nil
 }

@@ -91,8 +91,8 @@ func (l *loading) readStore(ctx context.Context) error {
 			l.fault(fmt.Errorf("%s (%s): %w", s.Path, origin, err))
 			continue
 		}
-		if s.secret() {
-			l.add(given{path: s.Path, value: value, origin: origin, secret: true})
+		if s.Now.Sealed != nil {
+			l.add(given{path: s.Path, value: value, origin: origin, sealed: true})
 			continue
 		}
 		l.walk(s.Path, value, func(string) Origin { return origin })
@@ -166,12 +166,13 @@ func (l *loading) take(s *Snapshot, path string) {
 	e := l.declared[path]
 	var over []Origin
 	for _, g := range l.paths[path] {
-		h := held{origin: g.origin, declared: e, over: slices.Clone(over), secret: g.secret || SecretPath(path) || e != nil && e.Secret}
+		h := held{origin: g.origin, declared: e, over: slices.Clone(over), secret: g.sealed || SecretPath(path) || e != nil && e.Secret}
 		var err error
 		if h.plain, h.origin.File, err = l.resolve(g); err != nil {
 			l.fault(fmt.Errorf("%s (%s): %w", path, g.origin, err))
 			continue
 		}
+		h.clear = h.secret && !g.sealed && h.origin.File == "" && h.origin.Layer == LayerSettings
 		h.secret = h.secret || h.origin.File != ""
 		if e != nil {
 			var typed any

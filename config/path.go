@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -77,14 +76,14 @@ func join(path, name string) string {
 	return path + "/" + name
 }
 
-// nearest returns the known path that differs least from a mistyped one, or none.
-func nearest(path string, known []string) string {
-	limit := min(len(path)/3, 4) + 1
-	best := slices.MinFunc(append([]string{""}, known...), func(a, b string) int {
-		return cmp.Compare(edits(path, a), edits(path, b))
-	})
-	if edits(path, best) >= limit {
-		return ""
+// nearest returns the known path that differs least, by at most so many edits; empty
+// when there is none.
+func nearest(path string, known []string, limit int) string {
+	best := ""
+	for _, k := range slices.Sorted(slices.Values(known)) {
+		if n := edits(path, k); n <= limit {
+			best, limit = k, n-1
+		}
 	}
 	return best
 }
@@ -112,7 +111,7 @@ func edits(a, b string) int {
 
 // didYouMean completes a message about an unknown path.
 func didYouMean(path string, known []string) string {
-	if guess := nearest(path, known); guess != "" {
+	if guess := nearest(path, known, min(len(path)/3, 4)); guess != "" {
 		return fmt.Sprintf("; did you mean %q?", guess)
 	}
 	return ""

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -19,7 +21,12 @@ import (
 // map[string]any.
 func plain(v any) (any, error) {
 	switch v := v.(type) {
-	case nil, string, bool, int64, float64:
+	case nil, bool, int64, float64:
+		return v, nil
+	case string:
+		if !utf8.ValidString(v) {
+			return nil, errEncoding
+		}
 		return v, nil
 	case time.Duration:
 		return v.String(), nil
@@ -34,6 +41,14 @@ func plain(v any) (any, error) {
 		return plainTime(v.Time()), nil
 	case bson.D:
 		return plainDocument(v)
+	case json.RawMessage:
+		return plainJSON(v)
+	case encoding.TextMarshaler:
+		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+			return nil, nil
+		}
+		text, err := v.MarshalText()
+		return string(text), err
 	}
 	switch r := reflect.ValueOf(v); {
 	case r.Kind() == reflect.String && !hasJSON(v):

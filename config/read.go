@@ -10,6 +10,9 @@ import (
 // else. T is as of [New]. Where a key can be declared that is better: values are
 // checked before they are in force, and reading is faster.
 func Read[T any](from Reader, path string, def T) (T, error) {
+	if from == nil || from.snapshot() == nil {
+		return def, nil
+	}
 	s := from.snapshot()
 	h, ok, err := s.find(path)
 	if !ok || err != nil {

@@ -68,7 +68,10 @@ func checkStruct(p any) error {
 	}
 	var faults []error
 	for _, f := range found {
-		_, name, _ := strings.Cut(f.Namespace(), ".")
+		name := f.Namespace()
+		if v.Type().Name() != "" { // it comes first
+			_, name, _ = strings.Cut(name, ".")
+		}
 		faults = append(faults, &fieldError{name: strings.ReplaceAll(name, ".", "/"), want: ruleInWords(f)})
 	}
 	return errors.Join(faults...)

@@ -51,14 +51,18 @@ func (s *Settings) complete(ctx context.Context) {
 	}
 }
 
-// watchFiles refreshes when a file has another content. It compares contents, because
+// watchFiles refreshes when a file has had another content twice. It compares contents, because
 // times do not tell of every change, and a file may be replaced, or be a link to
 // another one.
 func (s *Settings) watchFiles(ctx context.Context) {
-	var tried map[string]string // with what contents a refresh has failed
+	var before map[string]string // what was in them the last time
+	var tried map[string]string  // with what contents a refresh has failed
 	for sleep(ctx, s.cfg.Watch) {
-		is := s.Snapshot().reread()
-		if maps.Equal(is, s.Snapshot().files) || maps.Equal(is, tried) {
+		in := s.Snapshot()
+		is := in.reread()
+		settled := maps.Equal(is, before) // somebody may be writing just now
+		before = is
+		if !settled || maps.Equal(is, in.files) || maps.Equal(is, tried) {
 			continue
 		}
 		changes, err := s.Refresh(ctx)

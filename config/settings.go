@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +45,7 @@ type Config struct {
 	// Default: [DefaultSecretDirs]. Other layers may refer to any file.
 	SecretDirs []string
 	// Watch is how often Run looks whether the file, or one that a value refers to, has
-	// changed, and then refreshes. 0 means never.
+	// changed; when it looks twice alike, it refreshes. 0 means never.
 	Watch time.Duration
 	// Check checks settings together, before they are in force; an error refuses them
 	// all. It must be quick and have no effects. Default: none.
@@ -71,7 +72,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// envPrefix is what the name of an environment variable may begin with.
+var envPrefix = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)?$`)
+
 func (c Config) check() error {
+	if !envPrefix.MatchString(c.EnvPrefix) {
+		return fmt.Errorf("config.Config.EnvPrefix is %q: it begins the names of environment variables, as SHOP_ does", c.EnvPrefix)
+	}
 	if c.LoadTimeout < 0 || c.Watch < 0 {
 		return fmt.Errorf("config.Config: LoadTimeout is %s and Watch is %s: neither may be negative", c.LoadTimeout, c.Watch)
 	}
@@ -107,6 +114,7 @@ func Open(ctx context.Context, cfg Config) (*Settings, error) {
 		return nil, err
 	}
 	s.current.Store(snapshot)
+	snapshot.warn(ctx, &Snapshot{})
 	return s, nil
 }
 
@@ -160,6 +168,7 @@ func (s *Settings) Refresh(ctx context.Context) (Changes, error) {
 	}
 	old := s.current.Swap(next)
 	s.partial.Store(false)
+	next.warn(ctx, old)
 	changes := old.compare(next)
 	s.watchers.tell(changes, old, next)
 	return changes, nil

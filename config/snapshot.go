@@ -25,6 +25,7 @@ type held struct {
 	parsed   any // nil for a path that is not declared
 	origin   Origin
 	secret   bool
+	clear    bool // a secret that is not encrypted in the collection
 	declared *entry
 	over     []Origin
 }
@@ -52,24 +53,23 @@ type Value struct {
 func (s *Snapshot) Values() []Value {
 	list := make([]Value, 0, len(s.values))
 	for _, path := range slices.Sorted(maps.Keys(s.values)) {
-		h := s.values[path]
-		v := Value{Path: path, Value: h.shown(), Secret: h.secret, Origin: h.origin, Over: h.over}
-		if d := h.declared; d != nil {
-			v.Type, v.Unit, v.Declared = d.Type, d.Unit, true
-		}
-		list = append(list, v)
+		list = append(list, s.values[path].value(path))
 	}
 	return list
 }
 
 // Value returns one setting; ok is false when it is neither set nor declared.
 func (s *Snapshot) Value(path string) (v Value, ok bool) {
-	for _, v := range s.Values() {
-		if v.Path == path {
-			return v, true
-		}
+	h, ok := s.values[path]
+	return h.value(path), ok
+}
+
+func (h held) value(path string) Value {
+	v := Value{Path: path, Value: h.shown(), Secret: h.secret, Origin: h.origin, Over: h.over}
+	if d := h.declared; d != nil {
+		v.Type, v.Unit, v.Declared = d.Type, d.Unit, true
 	}
-	return Value{}, false
+	return v
 }
 
 // shown is the value for people.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The types of settings, as [Declaration.Type] names them; a list is "list of" one of
@@ -53,6 +55,9 @@ func knownType(typ string) bool {
 	_, ok := parsers[elem]
 	return ok && (!isList || elem != JSON)
 }
+
+// errEncoding is of a text that neither BSON nor JSON can have.
+var errEncoding = errors.New("it is not encoded in UTF-8")
 
 // errKind is of a value of another kind, of which there is nothing more to say.
 var errKind = errors.New("")
@@ -103,10 +108,14 @@ func splitList(v any) ([]any, error) {
 }
 
 func parseText(v any) (any, error) {
-	if s, ok := v.(string); ok {
-		return s, nil
+	s, ok := v.(string)
+	switch {
+	case !ok:
+		return nil, errors.New("put it in quotes if it is one")
+	case !utf8.ValidString(s):
+		return nil, errEncoding
 	}
-	return nil, errors.New("put it in quotes if it is one")
+	return s, nil
 }
 
 func parseInteger(v any) (any, error) {
@@ -247,7 +256,9 @@ func typeOf(t reflect.Type) string {
 	switch name := scalarOf(t); {
 	case name != "":
 		return name
-	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 && t != reflect.TypeFor[json.RawMessage]():
+	case t == reflect.TypeFor[json.RawMessage]():
+		return JSON
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
 		return "" // bytes: nobody knows how they are written
 	case t.Kind() == reflect.Slice && scalarOf(t.Elem()) != "":
 		return listOf + scalarOf(t.Elem())
@@ -265,6 +276,8 @@ func scalarOf(t reflect.Type) string {
 		return Duration
 	case t == reflect.TypeFor[*regexp.Regexp]():
 		return Regexp
+	case isText(t):
+		return Text
 	case k == reflect.String:
 		return Text
 	case k == reflect.Bool:
@@ -277,6 +290,16 @@ func scalarOf(t reflect.Type) string {
 	return ""
 }
 
+var (
+	textMarshaler   = reflect.TypeFor[encoding.TextMarshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// isText reports whether a type writes and reads itself as text, as netip.Addr does.
+func isText(t reflect.Type) bool {
+	return t.Implements(textMarshaler) && reflect.PointerTo(t).Implements(textUnmarshaler)
+}
+
 // fit makes of a parsed value one of a Go type of which it has the type.
 func fit(t reflect.Type, v any) (reflect.Value, error) {
 	to := reflect.New(t).Elem()
@@ -284,6 +307,10 @@ func fit(t reflect.Type, v any) (reflect.Value, error) {
 	switch x := v.(type) {
 	case json.RawMessage:
 		return fitJSON(t, x)
+	case string:
+		if isText(t) {
+			return to, to.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(x)) //nolint:errcheck,forcetypeassert // isText
+		}
 	case []any:
 		to.Set(reflect.MakeSlice(t, len(x), len(x)))
 		for i := range x {
