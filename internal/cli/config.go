@@ -169,13 +169,14 @@ type declared struct {
 // ones have, if none is living.
 func (s *settings) declarations(ctx context.Context) ([]declared, error) {
 	entries, err := s.registry.ListTables(ctx)
-	if err != nil {
-		return nil, err
-	}
+	return declaredByAny(entries), err
+}
+
+func declaredByAny(entries []server.Entry) []declared {
 	if list := declaredBy(entries, false); len(list) > 0 {
-		return list, nil
+		return list
 	}
-	return declaredBy(entries, true), nil
+	return declaredBy(entries, true)
 }
 
 func declaredBy(entries []server.Entry, lost bool) []declared {
@@ -199,6 +200,7 @@ func declaredBy(entries []server.Entry, lost bool) []declared {
 
 // rules are what a value is checked against.
 type rules struct {
+	entries      []server.Entry // of the registry
 	declarations []config.Declaration
 	unchecked    bool // nobody has declared anything: what is no setting of fleetcast's own is not checked
 }
@@ -206,8 +208,9 @@ type rules struct {
 // rules returns what servers have declared. Without any, there are still the settings
 // of every server.
 func (s *settings) rules(ctx context.Context) (rules, error) {
-	list, err := s.declarations(ctx)
-	r := rules{unchecked: len(list) == 0}
+	entries, err := s.registry.ListTables(ctx)
+	list := declaredByAny(entries)
+	r := rules{entries: entries, unchecked: len(list) == 0}
 	for _, d := range list {
 		r.declarations = append(r.declarations, d.Declaration)
 	}

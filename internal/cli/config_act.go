@@ -14,6 +14,17 @@ import (
 	"github.com/fleetcast/fleetcast/server"
 )
 
+// maxRecordedValue bounds a value in the audit, in bytes.
+const maxRecordedValue = 1 << 10
+
+// onRecord is a value as the audit has it.
+func onRecord(v any) any {
+	if text := valueText(v); len(text) > maxRecordedValue {
+		return strings.ToValidUTF8(text[:maxRecordedValue], "") + "…"
+	}
+	return v
+}
+
 // perform does what changes or reveals settings, on record in the audit. Values in the
 // parameters are hidden already where they are secret.
 func (s *settings) perform(ctx context.Context, action string, scope config.Scope, parameters bson.D, do func(context.Context) error) error {
@@ -64,7 +75,7 @@ func (r *refreshFlags) check() error {
 }
 
 // errNobodyRefreshed is of a change that no living server is there for.
-var errNobodyRefreshed = errors.New("the collection is changed; no living server is concerned, so none was refreshed")
+var errNobodyRefreshed = errors.New("no living server is concerned, so none was refreshed")
 
 // refreshed lets the servers refresh whom the target means, and shows their answers as
 // they come. The summary is left to the caller.
@@ -90,35 +101,30 @@ func (a *app) refreshed(ctx context.Context, s *store, wait time.Duration, targe
 }
 
 // afterChange refreshes if that is asked for, and prints what has become of a change:
-// out as JSON, with the summary as its refresh.
-func (a *app) afterChange(ctx context.Context, s *store, r *refreshFlags, target event.Target, out changeOutput) error {
+// out as JSON, with the summary as its refresh. It returns the servers' answers.
+func (a *app) afterChange(ctx context.Context, s *store, r *refreshFlags, target event.Target, out changeOutput) ([]event.Reply, error) {
 	if a.output == "jsonl" || !r.refresh {
 		if err := a.printChange(out); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if !r.refresh {
-		return nil
+		return nil, nil
 	}
 	e, sum, finals, err := a.refreshed(ctx, s, r.wait, target)
+	if err == nil {
+		call := toCallOutput(e, sum, finals)
+		out.refreshed(&call)
+	}
 	if a.output == "json" {
-		if err == nil {
-			call := toCallOutput(e, sum, finals)
-			out.refreshed(&call)
-		}
-		if err := a.printJSON(out); err != nil {
-			return err
-		}
+		err = errors.Join(err, a.printChange(out))
+	} else if err == nil {
+		err = a.printSummary(e, sum, finals)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if a.output != "json" {
-		if err := a.printSummary(e, sum, finals); err != nil {
-			return err
-		}
-	}
-	return a.ended(ctx, e, sum)
+	return finals, a.ended(ctx, e, sum)
 }
 
 // changeOutput is what a command that changes settings prints in JSON.

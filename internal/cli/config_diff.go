@@ -77,8 +77,8 @@ func isScope(text string) bool {
 
 // settingsDiff is what diff prints in JSON.
 type settingsDiff struct {
-	A           string             `json:"a"` // a scope, or "collection"
-	B           string             `json:"b"` // a scope, or the file
+	A           string              `json:"a"` // a scope, or "collection"
+	B           string              `json:"b"` // a scope, or the file
 	Differences []settingDifference `json:"differences"`
 }
 

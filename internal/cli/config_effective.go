@@ -13,7 +13,11 @@ import (
 )
 
 // listEffective asks servers for the settings that are in force there.
-func (a *app) listEffective(ctx context.Context, prefix string, target event.Target, wait time.Duration) error {
+func (a *app) listEffective(ctx context.Context, prefix string, scopes *scopeFlags, wait time.Duration) error {
+	target, err := scopes.target()
+	if err != nil {
+		return err
+	}
 	s, err := a.connect(ctx)
 	if err != nil {
 		return err
@@ -62,6 +66,18 @@ func (a *app) printEffective(finals []event.Reply, prefix string) error {
 		fprintf(w, "%s\t%s\t%s\t%s\n", v.Server, v.Path, cell(v.Value), v.fromWords())
 	}
 	return w.Flush()
+}
+
+// target takes the flags for those of a target.
+func (s *scopeFlags) target() (event.Target, error) {
+	t := targetFlags{}
+	if s.server != "" {
+		t.names = []string{s.server}
+	}
+	if s.label != "" {
+		t.labels = []string{s.label}
+	}
+	return t.target()
 }
 
 // sayMissing names the servers without an answer.

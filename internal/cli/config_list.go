@@ -19,8 +19,8 @@ func (a *app) configListCommand() *cobra.Command {
 		Short: "List the settings in the collection, or what is in force on servers",
 		Long: `List the settings in the collection: all, or those at PREFIX and below, of all scopes or
 of the one that a flag names. With --effective ask the servers that are meant by
---server or --label, or all: what is in force there, and which layer it comes from.
-Secret values show as ****.`,
+--server or --label, or all: what is in force there, and which layer it comes from;
+names and labels may then be patterns such as 'web-*'. Secret values show as ****.`,
 		Example: `  fleetcast config list app/smtp
   fleetcast config list --label zone=eu
   fleetcast config list fleetcast --effective --server web-1`,
@@ -38,7 +38,7 @@ Secret values show as ****.`,
 			return err
 		}
 		if *effective {
-			return a.listEffective(cmd.Context(), prefix, concerned(scope), *wait)
+			return a.listEffective(cmd.Context(), prefix, scopes, *wait)
 		}
 		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
 			return a.configList(ctx, s, config.Filter{Under: prefix, Scope: scope})

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/server"
 )
 
 func (a *app) configSetCommand() *cobra.Command {
@@ -128,6 +130,7 @@ func (a *app) configSet(ctx context.Context, s *settings, w config.Write, values
 		a.say("no server is there that has declared settings: the value is not checked\n")
 	}
 	w.Declarations = known.declarations
+	a.warnNobody(known.entries, w.Scope)
 	is, err := s.Get(ctx, w.Path, w.Scope)
 	if err != nil && !errors.Is(err, config.ErrNotFound) {
 		return c, err
@@ -141,9 +144,9 @@ func (a *app) configSet(ctx context.Context, s *settings, w config.Write, values
 	if !plan.Changed && w.IfVersion == nil && w.Secret == is.Secret {
 		return c, nil
 	}
-	parameters := bson.D{{Key: "path", Value: w.Path}, {Key: "value", Value: plan.New}}
+	parameters := bson.D{{Key: "path", Value: w.Path}, {Key: "value", Value: onRecord(plan.New)}}
 	if plan.Old != nil {
-		parameters = append(parameters, bson.E{Key: "old", Value: plan.Old})
+		parameters = append(parameters, bson.E{Key: "old", Value: onRecord(plan.Old)})
 	}
 	c.done = true
 	err = s.perform(ctx, "set", w.Scope, parameters, func(ctx context.Context) (err error) {
@@ -151,6 +154,19 @@ func (a *app) configSet(ctx context.Context, s *settings, w config.Write, values
 		return err
 	})
 	return c, err
+}
+
+// warnNobody tells of a scope that is for no server of the registry: one may start that
+// it is for, or it is mistyped.
+func (a *app) warnNobody(entries []server.Entry, scope config.Scope) {
+	target := concerned(scope)
+	if target.IsZero() || slices.ContainsFunc(entries, func(e server.Entry) bool {
+		meant, err := target.Matches(e.Identity())
+		return meant || err != nil
+	}) {
+		return
+	}
+	a.say("no server in the registry is %s: it is for those that start later\n", scopeWords(scope))
 }
 
 // check finds out what is wrong with a write, and what it would change.

@@ -139,7 +139,7 @@ func recorded(settings []importedOutput) bson.A {
 		if i == maxRecorded {
 			return append(list, fmt.Sprintf("and %d more", len(settings)-i))
 		}
-		list = append(list, bson.D{{Key: "path", Value: one.Path}, {Key: "scope", Value: string(one.Scope)}, {Key: "value", Value: one.New}})
+		list = append(list, bson.D{{Key: "path", Value: one.Path}, {Key: "scope", Value: string(one.Scope)}, {Key: "value", Value: onRecord(one.New)}})
 	}
 	return list
 }
@@ -204,5 +204,6 @@ func (a *app) concludeImport(ctx context.Context, s *store, refresh *refreshFlag
 		}
 		a.say("%s %s, %d are so already\n", plural(len(out.Settings), "setting"), verb, out.Unchanged)
 	}
-	return a.afterChange(ctx, s, refresh, out.target(), out)
+	_, err := a.afterChange(ctx, s, refresh, out.target(), out)
+	return err
 }

@@ -3,11 +3,14 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/config"
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/subscribers"
 )
 
 func (a *app) configUnsetCommand() *cobra.Command {
@@ -48,7 +51,7 @@ func (s *settings) unset(ctx context.Context, path string, scope config.Scope, i
 		return c, err
 	}
 	c = changed{old: is.Value, done: true}
-	parameters := bson.D{{Key: "path", Value: path}, {Key: "old", Value: is.Value}}
+	parameters := bson.D{{Key: "path", Value: path}, {Key: "old", Value: onRecord(is.Value)}}
 	err = s.perform(ctx, "unset", scope, parameters, func(ctx context.Context) (err error) {
 		c.setting, err = s.Unset(ctx, path, scope, ifVersion)
 		return err
@@ -61,15 +64,32 @@ func (a *app) conclude(ctx context.Context, s *store, refresh *refreshFlags, c c
 	if a.output == "text" {
 		a.printf("%s\n", c.words())
 	}
-	err := a.afterChange(ctx, s, refresh, concerned(c.setting.Scope), toChangedOutput(c))
+	finals, err := a.afterChange(ctx, s, refresh, concerned(c.setting.Scope), toChangedOutput(c))
 	var coded *codeError
 	switch {
 	case !refresh.refresh && c.done:
 		a.say("servers follow when they refresh: `fleetcast config refresh`\n")
 	case c.done && errors.As(err, &coded) && coded.code == exitFailure:
 		a.say("the collection has the new value all the same, and servers that start meet it; to undo it: %s\n", c.undo())
+	case c.done && err == nil:
+		a.sayUnmoved(c.setting.Path, finals)
 	}
 	return err
+}
+
+// sayUnmoved tells of servers that the change is of no effect on.
+func (a *app) sayUnmoved(path string, finals []event.Reply) {
+	n := 0
+	for _, r := range finals {
+		var result subscribers.Refreshed[config.Changes]
+		if r.Result(&result) == nil && !slices.Contains(result.Changed.Paths(), path) {
+			n++
+		}
+	}
+	if n > 0 {
+		a.say("%s had that value already, or have another from a narrower scope, a variable or a flag: `fleetcast config list %s --effective`\n",
+			plural(n, "server"), path)
+	}
 }
 
 // words say what was done.

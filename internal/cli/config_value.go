@@ -128,9 +128,9 @@ func cell(v any) string {
 	case v == nil:
 		return "(not set)"
 	case ok && text != strings.Join(strings.Fields(text), " "), ok && text == "":
-		return clip(strconv.Quote(text), longestValue)
+		return shorten(strconv.Quote(text), longestValue)
 	}
-	return clip(valueText(v), longestValue)
+	return shorten(valueText(v), longestValue)
 }
 
 // change says from which value a setting has come to which.
