@@ -14,7 +14,8 @@ import (
 	"github.com/fleetcast/fleetcast/event"
 )
 
-// Decode decodes what is below a path into a struct, which may have defaults. Fields
+// Decode decodes what is below a path into a struct, which may have defaults; of a map,
+// a slice or a pointer the whole is replaced. Fields
 // are named by tags `config:"host"`, else by their names in whatever case; those in
 // structs within are below that name, those of an embedded struct tagged
 // `config:",squash"` are not. Each value is read as [Read] would, so durations, lists
@@ -28,11 +29,12 @@ func (s *Snapshot) Decode(path string, into any) error {
 	if target.Kind() != reflect.Pointer || target.IsNil() || target.Elem().Kind() != reflect.Struct {
 		return fmt.Errorf("config: Decode wants a pointer to a struct, not %T", into)
 	}
-	d := &decoding{top: path, found: s.below(path), fields: fieldPaths(target.Type().Elem(), path, nil)}
+	d := &decoding{top: path, found: s.below(path), fields: fieldsOf(target.Type().Elem(), path, nil)}
 	d.addEnv(s)
 	result := reflect.New(target.Type().Elem())
 	result.Elem().Set(target.Elem())
 	if d.decode(result.Interface()); len(d.faults) > 0 {
+		slices.SortStableFunc(d.faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 		return &FaultsError{d.faults}
 	}
 	target.Elem().Set(result.Elem())
@@ -53,8 +55,14 @@ func (s *Snapshot) below(path string) map[string]held {
 	return found
 }
 
-// fieldPaths are the paths of a struct's fields, those within structs too.
-func fieldPaths(t reflect.Type, top string, within []reflect.Type) (paths []string) {
+// field is where a field of a struct has its value.
+type field struct {
+	path  string
+	group bool // it is a struct, and has fields of its own
+}
+
+// fieldsOf are the fields of a struct, those within structs too.
+func fieldsOf(t reflect.Type, top string, within []reflect.Type) (list []field) {
 	if slices.Contains(within, t) {
 		return nil
 	}
@@ -64,17 +72,17 @@ func fieldPaths(t reflect.Type, top string, within []reflect.Type) (paths []stri
 		name, options, _ := strings.Cut(f.Tag.Get("config"), ",")
 		path := join(top, cmp.Or(name, f.Name))
 		switch inner := deref(f.Type); {
-		case !f.IsExported() || name == "-":
 		case strings.Contains(options, "squash") && inner.Kind() == reflect.Struct:
-			paths = append(paths, fieldPaths(inner, top, within)...)
+			list = append(list, fieldsOf(inner, top, within)...)
+		case !f.IsExported() || name == "-":
 		case inner.Kind() == reflect.Struct && typeOf(inner) == JSON:
-			paths = append(paths, path)
-			paths = append(paths, fieldPaths(inner, path, within)...)
+			list = append(list, field{path, true})
+			list = append(list, fieldsOf(inner, path, within)...)
 		default:
-			paths = append(paths, path)
+			list = append(list, field{path, false})
 		}
 	}
-	return paths
+	return list
 }
 
 // deref takes the pointers off a type whose values are not of a pointer's type, as
@@ -90,22 +98,22 @@ func deref(t reflect.Type) reflect.Type {
 type decoding struct {
 	top    string
 	found  map[string]held
-	fields []string // their paths
+	fields []field
 	faults []error
 }
 
 // addEnv adds the environment variables of fields that nothing else is set for.
 func (d *decoding) addEnv(s *Snapshot) {
-	for _, path := range d.fields {
-		if d.has(path) {
+	for _, f := range d.fields {
+		if d.has(f.path) {
 			continue
 		}
-		h, ok, err := s.find(path)
+		h, ok, err := s.find(f.path)
 		if err != nil {
 			d.faults = append(d.faults, err)
 		}
 		if ok {
-			d.found[path] = h
+			d.found[f.path] = h
 		}
 	}
 }
@@ -127,9 +135,9 @@ type leaf struct {
 }
 
 func (d *decoding) decode(into any) {
-	var meta mapstructure.Metadata
 	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
-		TagName: "config", Result: into, Metadata: &meta, DecodeHook: mapstructure.DecodeHookFuncValue(d.hook),
+		ZeroFields: true, // maps and what pointers lead to are the caller's
+		TagName:    "config", Result: into, DecodeHook: mapstructure.DecodeHookFuncValue(d.hook),
 	})
 	if err == nil {
 		err = decoder.Decode(d.tree())
@@ -137,9 +145,7 @@ func (d *decoding) decode(into any) {
 	if err != nil {
 		d.faults = append(d.faults, d.misfit(err))
 	}
-	for _, name := range meta.Unused {
-		d.unknown(join(d.top, strings.ReplaceAll(name, ".", "/")))
-	}
+	d.findUnknown()
 	if len(d.faults) > 0 {
 		return
 	}
@@ -196,15 +202,22 @@ func (d *decoding) hook(from, to reflect.Value) (any, error) {
 	return v.Interface(), nil
 }
 
-// unknown notes that the struct has no field for a setting.
-func (d *decoding) unknown(path string) {
-	origin := ""
-	for p, h := range d.found {
-		if under(p, path) {
-			origin = " (" + h.origin.String() + ")"
+// findUnknown notes the settings that the struct has no field for: a map takes all
+// that is below it.
+func (d *decoding) findUnknown() {
+	for _, path := range slices.Sorted(maps.Keys(d.found)) {
+		known := slices.ContainsFunc(d.fields, func(f field) bool {
+			return strings.EqualFold(path, f.path) || !f.group && under(strings.ToLower(path), strings.ToLower(f.path))
+		})
+		if known {
+			continue
 		}
+		var paths []string
+		for _, f := range d.fields {
+			paths = append(paths, f.path)
+		}
+		d.faults = append(d.faults, fmt.Errorf("%s (%s) is unknown%s", path, d.found[path].origin, didYouMean(path, paths)))
 	}
-	d.faults = append(d.faults, fmt.Errorf("%s%s is unknown%s", path, origin, didYouMean(path, d.fields)))
 }
 
 // broken makes a ValueError of a field that breaks a rule.

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -59,8 +61,8 @@ func (l *loading) parseFile(name string, text []byte) {
 func (l *loading) walk(path string, value any, origin func(path string) Origin) {
 	tree, ok := value.(map[string]any)
 	if ok && l.declared[path] == nil {
-		for name, below := range tree {
-			l.walk(join(path, name), below, origin)
+		for _, name := range slices.Sorted(maps.Keys(tree)) {
+			l.walk(join(path, name), tree[name], origin)
 		}
 		return
 	}
