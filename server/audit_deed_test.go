@@ -64,7 +64,6 @@ func TestADeedThatCannotBeRecordedIsNotDone(t *testing.T) {
 	require.Empty(t, f.trail(server.AuditFilter{}))
 }
 
-// TestTheEndOfADeedIsRecordedWhenItsCallerWasInterrupted.
 func TestTheEndOfADeedIsRecordedWhenItsCallerWasInterrupted(t *testing.T) {
 	f := newFleet(t)
 	ctx, cancel := context.WithCancel(t.Context())
