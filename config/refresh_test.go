@@ -167,7 +167,7 @@ func TestNoTornReads(t *testing.T) {
 	running.Go(func() { require.NoError(t, s.Run(ctx)) })
 	told := 0
 	s.OnChange("app/a", func(string, any, any) { told++ })
-	for range 4 {
+	for range 2 {
 		running.Go(func() {
 			last, seen := 0, 0
 			for ctx.Err() == nil {

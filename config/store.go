@@ -77,10 +77,14 @@ type stored struct {
 	Scope   Scope     `bson:"scope"`
 	Now     content   `bson:",inline"`
 	History []content `bson:"history,omitempty"` // former versions, the oldest first
+
+	exists bool // in the collection
 }
 
 // documentID is the _id: a path has no @.
 func documentID(path string, scope Scope) string { return path + "@" + string(scope) }
+
+func (s stored) isSet() bool { return s.exists && !s.Now.Unset }
 
 // secret reports whether nobody shall see the value.
 func (s stored) secret() bool { return s.Now.Sealed != nil || SecretPath(s.Path) }
@@ -121,7 +125,7 @@ func (s *Store) Get(ctx context.Context, path string, scope Scope) (Setting, err
 	if err != nil {
 		return Setting{}, err
 	}
-	if d.Now.Version == 0 || d.Now.Unset {
+	if !d.isSet() {
 		return Setting{}, fmt.Errorf("%s for %s: %w", path, scope, ErrNotFound)
 	}
 	return d.setting(), nil
@@ -132,7 +136,7 @@ func (s *Store) Get(ctx context.Context, path string, scope Scope) (Setting, err
 // nothing is revealed.
 func (s *Store) Reveal(ctx context.Context, path string, scope Scope, record func(context.Context) error) (any, error) {
 	d, err := s.find(ctx, path, scope)
-	if err == nil && (d.Now.Version == 0 || d.Now.Unset) {
+	if err == nil && !d.isSet() {
 		err = fmt.Errorf("%s for %s: %w", path, scope, ErrNotFound)
 	}
 	if err != nil {
@@ -151,7 +155,7 @@ func (s *Store) Reveal(ctx context.Context, path string, scope Scope, record fun
 	return value, nil
 }
 
-// find reads a document, without its history; one that is not there has version 0.
+// find reads a document, without its history, if there is one.
 func (s *Store) find(ctx context.Context, path string, scope Scope) (stored, error) {
 	return s.read(ctx, path, scope, options.FindOne().SetProjection(withoutHistory))
 }
@@ -164,6 +168,7 @@ func (s *Store) read(ctx context.Context, path string, scope Scope, opts *option
 	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
 		return d, unavailable("read the setting "+path, err)
 	}
+	d.exists = err == nil
 	return d, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -147,7 +148,7 @@ func (s *Store) importOne(ctx context.Context, w planned, dry bool, result *Impo
 	if err != nil {
 		return err
 	}
-	if old.Now.Version > 0 {
+	if old.exists {
 		result.Old = old.shown(old.Now)
 	}
 	next := stored{Path: w.Path, Scope: w.Scope, Now: w.content}
@@ -167,7 +168,7 @@ func (s *Store) importOne(ctx context.Context, w planned, dry bool, result *Impo
 }
 
 func (s *Store) equal(a, b stored) bool {
-	if a.Now.Version == 0 || a.Now.Unset || (a.Now.Sealed == nil) != (b.Now.Sealed == nil) {
+	if !a.isSet() || (a.Now.Sealed == nil) != (b.Now.Sealed == nil) {
 		return false
 	}
 	is, errIs := s.open(a)
@@ -179,7 +180,7 @@ func (s *Store) equal(a, b stored) bool {
 // those in the clear that are secret by their path or a declaration. It returns how
 // many. Former versions stay as they are.
 func (s *Store) Reseal(ctx context.Context, declared []Declaration) (int, error) {
-	docs, err := s.query(ctx, nil)
+	docs, err := s.query(ctx, bson.D{})
 	if err != nil {
 		return 0, err
 	}

@@ -141,7 +141,7 @@ func (s *Store) change(ctx context.Context, w Write, next content) (Setting, err
 		if w.IfVersion != nil && *w.IfVersion != old.Now.Version {
 			return Setting{}, fmt.Errorf("%s for %s has version %d, not %d: %w", w.Path, w.Scope, old.Now.Version, *w.IfVersion, ErrConflict)
 		}
-		if next.Unset && (old.Now.Unset || old.Now.Version == 0) {
+		if next.Unset && !old.isSet() {
 			return Setting{}, fmt.Errorf("%s for %s: %w", w.Path, w.Scope, ErrNotFound)
 		}
 		written, err := s.replace(ctx, old, next)
@@ -177,7 +177,10 @@ func (s *Store) replace(ctx context.Context, old stored, next content) (written 
 		{Key: "$currentDate", Value: bson.D{{Key: "updated_at", Value: true}}},
 	}
 	is := bson.D{{Key: "_id", Value: old.ID}, {Key: "version", Value: old.Now.Version}}
-	result, err := s.coll.UpdateOne(ctx, is, update, options.UpdateOne().SetUpsert(old.Now.Version == 0))
+	if old.exists && old.Now.Version == 0 { // written by hand
+		is[1].Value = bson.D{{Key: "$exists", Value: false}}
+	}
+	result, err := s.coll.UpdateOne(ctx, is, update, options.UpdateOne().SetUpsert(!old.exists))
 	if mongo.IsDuplicateKeyError(err) { // another was the first
 		return false, nil
 	}
@@ -191,7 +194,7 @@ func (s *Store) replace(ctx context.Context, old stored, next content) (written 
 // setting becomes secret, what it was in the clear goes.
 func (s stored) filed(sealed bool) []content {
 	history := slices.Clone(s.History)
-	if s.Now.Version > 0 {
+	if s.exists {
 		history = append(history, s.Now)
 	}
 	for i := range history {
