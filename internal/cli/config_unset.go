@@ -71,7 +71,7 @@ func (a *app) conclude(ctx context.Context, s *store, refresh *refreshFlags, c c
 		a.say("servers follow when they refresh: `fleetcast config refresh`\n")
 	case c.done && errors.As(err, &coded) && coded.code == exitFailure:
 		a.say("the collection has the new value all the same, and servers that start meet it; to undo it: %s\n", c.undo())
-	case c.done && err == nil:
+	case c.done && c.setting.Value != nil && err == nil:
 		a.sayUnmoved(c.setting.Path, finals)
 	}
 	return err
