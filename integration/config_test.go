@@ -93,6 +93,10 @@ func TestSettingsResizeAllPools(t *testing.T) {
 
 	e.config(0, "set", "fleetcast/max_workers", "5", "--server", "b")
 	require.Equal(t, map[string]any{"a": 3.0, "b": 3.0, "c": 3.0}, e.inForce("fleetcast/max_workers"), "it is not refreshed")
+	lines := strings.Split(strings.TrimSpace(e.config(0, "set", "fleetcast/stuck_after", "1h", "--server", "c", "--refresh", "-o", "jsonl").stdout), "\n")
+	for i, want := range []string{"change", "reply", "reply", "summary"} { // one is the ack
+		require.Contains(t, lines[i], `{"type":"`+want+`",`)
+	}
 	r := e.config(0, "refresh", "--server", "[ab]")
 	require.Regexp(t, `(?m)^a +done .* nothing has changed$`, r.stdout)
 	require.Regexp(t, `(?m)^b +done .* fleetcast/max_workers 3 → 5$`, r.stdout)

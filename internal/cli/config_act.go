@@ -128,11 +128,17 @@ func (a *app) afterChange(ctx context.Context, s *store, r *refreshFlags, target
 }
 
 // changeOutput is what a command that changes settings prints in JSON.
-type changeOutput interface{ refreshed(*callOutput) }
+type changeOutput interface {
+	refreshed(*callOutput)
+	typed(word string)
+}
 
 func (a *app) printChange(out changeOutput) error {
-	if a.output == "text" {
+	switch a.output {
+	case "text":
 		return nil
+	case "jsonl": // whose lines are of several kinds
+		out.typed("change")
 	}
 	return a.printJSON(out)
 }

@@ -211,7 +211,7 @@ func (a *app) printSettingsDiff(d settingsDiff) error {
 
 // diffCell is a value in one line, whole.
 func diffCell(v any) string {
-	if text, ok := v.(string); ok && (text == "" || strings.ContainsAny(text, "\n\r\t")) {
+	if text, ok := v.(string); ok && (text == "" || !printable(text)) {
 		return fmt.Sprintf("%q", text)
 	}
 	return valueText(v)

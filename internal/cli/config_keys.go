@@ -58,8 +58,8 @@ the history stay as they are: no one can read them without the old key.`,
 		if keys == nil {
 			return usageError("there is no key: set %s or %s", config.KeyVariable, config.KeyFileVariable)
 		}
-		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
-			return a.configReseal(ctx, s, keys.IDs()[0])
+		return a.withSettings(cmd.Context(), func(_ context.Context, s *settings) error {
+			return a.configReseal(cmd.Context(), s, keys.IDs()[0]) // there may be many
 		})
 	}
 	return cmd

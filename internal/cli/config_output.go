@@ -28,6 +28,7 @@ type settingOutput struct {
 
 // changedOutput is of set and unset.
 type changedOutput struct {
+	Type string `json:"type,omitempty"` // "change", of -o jsonl
 	settingOutput
 	Old     any         `json:"old"`               // null: it was not set
 	Changed bool        `json:"changed"`           // false: it was so already
@@ -73,6 +74,7 @@ func toChangedOutput(c changed) *changedOutput {
 }
 
 func (c *changedOutput) refreshed(call *callOutput) { c.Refresh = call }
+func (c *changedOutput) typed(word string)          { c.Type = word }
 
 func toRecordOutput(r config.Record) recordOutput {
 	return recordOutput{r.Path, r.Scope, r.Version, r.Old, r.New, r.Secret, r.At.UTC(), r.By}

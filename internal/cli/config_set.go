@@ -64,8 +64,11 @@ living server that it is for; 4 some server has not answered.`,
 		if err := errors.Join(checkPath(w.Path), refresh.check()); err != nil {
 			return err
 		}
+		if err := values.read(args[1:]); err != nil { // which may take long: nothing waits yet
+			return err
+		}
 		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
-			done, err := a.configSet(ctx, s, w, values, args[1:])
+			done, err := a.configSet(ctx, s, w, values)
 			if err != nil {
 				return err
 			}
@@ -117,14 +120,12 @@ type changed struct {
 }
 
 // configSet checks, and sets unless it is so already.
-func (a *app) configSet(ctx context.Context, s *settings, w config.Write, values *valueFlags, args []string) (c changed, err error) {
+func (a *app) configSet(ctx context.Context, s *settings, w config.Write, values *valueFlags) (c changed, err error) {
 	known, err := s.rules(ctx)
 	if err != nil {
 		return c, err
 	}
-	if w.Value, err = values.value(args, known.knows(w.Path)); err != nil {
-		return c, err
-	}
+	w.Value = values.value(known.knows(w.Path))
 	if !known.knows(w.Path) && known.free(w.Path) {
 		w.Undeclared = true
 		a.say("no server is there that has declared settings: the value is not checked\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -74,7 +75,9 @@ and what is not in the file, is left alone; --dry-run shows what would change.`,
 		if err != nil {
 			return err
 		}
-		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(_ context.Context, s *settings) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout+time.Duration(len(list))*importPatience)
+			defer cancel()
 			out, err := s.importAll(ctx, list, how, args[0])
 			if err != nil {
 				a.sayImported(out)
@@ -86,8 +89,11 @@ and what is not in the file, is left alone; --dry-run shows what would change.`,
 	return cmd
 }
 
+// importPatience is how much longer an import may take for each setting.
+const importPatience = 100 * time.Millisecond
+
 func (a *app) readExport(name string) ([]config.Exported, error) {
-	text, err := readInput(name, a.Stdin)
+	text, err := a.readInput(name)
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +152,7 @@ func recorded(settings []importedOutput) bson.A {
 
 // importOutput is what import prints in JSON.
 type importOutput struct {
+	Type      string           `json:"type,omitempty"` // "change", of -o jsonl
 	DryRun    bool             `json:"dry_run"`
 	Settings  []importedOutput `json:"settings"`          // that were changed, or would be
 	Unchanged int              `json:"unchanged"`         // that are so already
@@ -160,6 +167,7 @@ type importedOutput struct {
 }
 
 func (i *importOutput) refreshed(call *callOutput) { i.Refresh = call }
+func (i *importOutput) typed(word string)          { i.Type = word }
 
 func (i *importOutput) take(list []config.Imported) {
 	i.Settings, i.Unchanged = []importedOutput{}, 0

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -17,59 +19,64 @@ import (
 
 // valueFlags are where the value of a setting comes from.
 type valueFlags struct {
+	app  *app
 	file string
-	in   io.Reader
+
+	content bool   // text is what is in a file or in standard input
+	text    string // once it is read
 }
 
 func (a *app) addValueFlags(cmd *cobra.Command) *valueFlags {
-	v := &valueFlags{in: a.Stdin}
+	v := &valueFlags{app: a}
 	cmd.Flags().StringVar(&v.file, "from-file", "", "take the value from what is in this file here, - for standard input, in place of VALUE")
 	byHandAlone(cmd, "from-file")
 	_ = cmd.MarkFlagFilename("from-file")
 	return v
 }
 
-// value returns what to set. Text on the command line is parsed by the declared type,
-// or as YAML has it; what is in a file is the value, whatever it begins with.
-func (v *valueFlags) value(args []string, declared bool) (any, error) {
+// read takes VALUE, or the content of a file without the line end that is its last.
+func (v *valueFlags) read(args []string) error {
 	switch {
 	case v.file != "" && len(args) > 0:
-		return nil, usageError("VALUE and --from-file: give one of them")
+		return usageError("VALUE and --from-file: give one of them")
 	case v.file == "" && len(args) == 0:
-		return nil, usageError("there is no VALUE: give one, or --from-file FILE, or - for standard input; `config unset` removes a setting")
-	case v.file == "" && args[0] != "-" && declared:
-		return args[0], nil
+		return usageError("there is no VALUE: give one, or --from-file FILE, or - for standard input; `config unset` removes a setting")
 	case v.file == "" && args[0] != "-":
-		return scalar(args[0]), nil
+		v.text = args[0]
+		return nil
 	}
-	text, err := v.content()
-	if err != nil {
-		return nil, err
-	}
-	if strings.HasPrefix(text, "@") { // it refers to nothing
-		text = "@" + text
-	}
-	return text, nil
+	text, err := v.app.readInput(cmp.Or(v.file, "-"))
+	v.text, v.content = strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), true
+	return err
 }
 
-// content is a file without the line end that is its last.
-func (v *valueFlags) content() (string, error) {
-	text, err := readInput(v.file, v.in)
-	if err != nil {
-		return "", err
+// value returns what to set, once it is read. Text of the command line is parsed by the
+// declared type, or as YAML has it; what is in a file is the value, whatever it begins
+// with.
+func (v *valueFlags) value(declared bool) any {
+	switch {
+	case v.content && strings.HasPrefix(v.text, "@"): // it refers to nothing
+		return "@" + v.text
+	case v.content || declared:
+		return v.text
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
+	return scalar(v.text)
 }
 
-// readInput reads a file; - and no name are standard input.
-func readInput(name string, in io.Reader) ([]byte, error) {
-	if name != "" && name != "-" {
+// maxInput bounds standard input, in bytes.
+const maxInput = 16 << 20
+
+// readInput reads a file; - is standard input.
+func (a *app) readInput(name string) ([]byte, error) {
+	switch {
+	case name != "-":
 		return os.ReadFile(name)
-	}
-	if in == nil {
+	case a.Stdin == nil:
 		return nil, usageError("there is no standard input")
+	case isTerminal(a.Stdin):
+		a.say("reading standard input until Ctrl-D\n")
 	}
-	return readAtMost(in, 16<<20)
+	return readAtMost(a.Stdin, maxInput)
 }
 
 func readAtMost(in io.Reader, limit int64) ([]byte, error) {
@@ -127,10 +134,15 @@ func cell(v any) string {
 	switch text, ok := v.(string); {
 	case v == nil:
 		return "(not set)"
-	case ok && text != strings.Join(strings.Fields(text), " "), ok && text == "":
+	case ok && (text == "" || text != strings.Join(strings.Fields(text), " ") || !printable(text)):
 		return shorten(strconv.Quote(text), longestValue)
 	}
 	return shorten(valueText(v), longestValue)
+}
+
+// printable reports whether a text is one line that does nothing to a terminal.
+func printable(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // change says from which value a setting has come to which.

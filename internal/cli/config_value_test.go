@@ -60,21 +60,28 @@ func TestValueOfSet(t *testing.T) {
 		"a file":                  {file: file, declared: true, want: "@@home\r\nline 2"},
 		"the file -":              {file: "-", in: "x", want: "x"},
 	} {
-		v := &valueFlags{file: test.file, in: strings.NewReader(test.in)}
-		got, err := v.value(test.args, test.declared)
-		require.NoError(t, err, name)
-		require.Equal(t, test.want, got, name)
+		v := &valueFlags{app: &app{Process: Process{Stdin: strings.NewReader(test.in)}}, file: test.file}
+		require.NoError(t, v.read(test.args), name)
+		require.Equal(t, test.want, v.value(test.declared), name)
 	}
 	for says, v := range map[string]*valueFlags{
 		"there is no VALUE": {},
 		"no such file":      {file: filepath.Join(t.TempDir(), "none")},
 		"no standard input": {file: "-"},
 	} {
-		_, err := v.value(nil, false)
-		require.ErrorContains(t, err, says)
+		v.app = &app{}
+		require.ErrorContains(t, v.read(nil), says)
 	}
-	_, err := (&valueFlags{file: file}).value([]string{"x"}, false)
-	require.ErrorContains(t, err, "give one of them")
-	_, err = readAtMost(strings.NewReader("12345"), 4)
+	require.ErrorContains(t, (&valueFlags{file: file}).read([]string{"x"}), "give one of them")
+	_, err := readAtMost(strings.NewReader("12345"), 4)
 	require.ErrorContains(t, err, "longer than 4 bytes")
+}
+
+func TestCell(t *testing.T) {
+	for want, v := range map[string]any{
+		"(not set)": nil, "x y": "x y", `""`: "", `"x  y"`: "x  y", `"a\nb"`: "a\nb", `"\x1b[2J"`: "\x1b[2J",
+		"5": int64(5), "true": true, `["a<b",1]`: []any{"a<b", 1}, strings.Repeat("x", 59) + "…": strings.Repeat("x", 61),
+	} {
+		require.Equal(t, want, cell(v))
+	}
 }
