@@ -112,7 +112,7 @@ func OneOf(texts ...string) Option { return Rules("oneof=" + strings.Join(texts,
 
 // Secret keeps the values from being shown anywhere, and encrypts them in the
 // collection. Paths with an element secret or secrets are so by themselves.
-func Secret() Option { return func(e *entry) { e.Declaration.Secret = true } }
+func Secret() Option { return func(e *entry) { e.Secret = true } }
 
 // Check adds a check of one's own, of values of the key's type. What it says is shown,
 // unless the setting is secret. It must be quick and have no effects: values are

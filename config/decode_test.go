@@ -16,11 +16,11 @@ type base struct {
 }
 
 type mail struct {
-	base  `config:",squash"` //nolint:unused // of another file
-	Host  string             `config:"host" validate:"required"`
-	Port  int                `config:"port" validate:"min=1,max=65535"`
-	From  []string           `config:"from"`
-	Match *regexp.Regexp     `config:"match"`
+	base  `config:",squash"`
+	Host  string         `config:"host" validate:"required"`
+	Port  int            `config:"port" validate:"min=1,max=65535"`
+	From  []string       `config:"from"`
+	Match *regexp.Regexp `config:"match"`
 	TLS   *struct {
 		Verify bool   `config:"verify"`
 		Name   string `config:"name"`

@@ -19,7 +19,6 @@ type loading struct {
 	paths    map[string][]given // the lowest layer first
 	files    map[string]string
 	faults   []error
-	stale    bool // the collection is left out
 }
 
 // load makes a snapshot, or says all that is wrong.

@@ -21,7 +21,7 @@ func CheckPath(path string) error {
 	}
 	for e := range strings.SplitSeq(path, "/") {
 		if !element.MatchString(e) {
-			return fmt.Errorf("%q is no path of a setting: write app/smtp/host, of letters, digits, _, - and .", path)
+			return fmt.Errorf("%q is no path of a setting: it has letters, digits, _, - and . between slashes, as in app/smtp/host", path)
 		}
 	}
 	return nil

@@ -103,7 +103,7 @@ func TestBadValuesChangeNothing(t *testing.T) {
 		texts = append(texts, fault.Error())
 	}
 	require.Equal(t, []string{
-		"file " + file + `:7: "app/a b" is no path of a setting: write app/smtp/host, of letters, digits, _, - and .`,
+		"file " + file + `:7: "app/a b" is no path of a setting: it has letters, digits, _, - and . between slashes, as in app/smtp/host`,
 		"app/even " + line(4) + " is 3: expected another value: only even numbers are even",
 		"app/filter " + line(3) + ` is "(": expected a regular expression: error parsing regexp: missing closing ): ` + "`(`",
 		`app/limit (settings global) is "0": expected at least 1`,

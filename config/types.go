@@ -309,7 +309,7 @@ func fit(t reflect.Type, v any) (reflect.Value, error) {
 		return fitJSON(t, x)
 	case string:
 		if isText(t) {
-			return to, to.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(x)) //nolint:errcheck,forcetypeassert // isText
+			return to, to.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(x))
 		}
 	case []any:
 		to.Set(reflect.MakeSlice(t, len(x), len(x)))

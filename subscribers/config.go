@@ -33,7 +33,7 @@ type SettingList[V any] struct {
 
 // Config is the subscriber "config". Make it with [NewConfig].
 type Config struct {
-	refresh func(context.Context) (any, error)
+	refresh func(context.Context) (result any, changed []string, err error)
 	list    func() any
 }
 
@@ -41,12 +41,20 @@ type Config struct {
 // have it alone.
 func NewConfig[C, V any](settings Refresher[C, V]) *Config {
 	return &Config{
-		refresh: func(ctx context.Context) (any, error) {
+		refresh: func(ctx context.Context) (any, []string, error) {
 			changed, err := settings.Refresh(ctx)
-			return Refreshed[C]{changed}, err
+			return Refreshed[C]{changed}, pathsOf(changed), err
 		},
 		list: func() any { return SettingList[V]{settings.Values()} },
 	}
+}
+
+// pathsOf are the paths of changes that tell them, for the log.
+func pathsOf(changed any) []string {
+	if c, ok := changed.(interface{ Paths() []string }); ok {
+		return c.Paths()
+	}
+	return nil
 }
 
 // Name implements event.Subscriber.
@@ -61,12 +69,12 @@ func (c *Config) Actions() []event.Action {
 }
 
 func (c *Config) onRefresh(ctx context.Context, _ event.None) (any, error) {
-	result, err := c.refresh(ctx)
+	result, changed, err := c.refresh(ctx)
 	if err != nil {
 		zerolog.Ctx(ctx).Error().Err(err).Msg("the settings are not refreshed, the old ones stay in force")
 		return nil, err
 	}
-	zerolog.Ctx(ctx).Info().Msg("settings refreshed")
+	zerolog.Ctx(ctx).Info().Strs("changed", changed).Msg("settings refreshed")
 	return result, nil
 }
 
@@ -76,7 +84,10 @@ func (c *Config) onList(context.Context, event.None) (any, error) { return c.lis
 // settings have been loaded, or turn out to be wrong.
 func (c *Config) Gap(ctx context.Context, gap event.Gap) {
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
-		_, err := c.refresh(ctx)
+		_, changed, err := c.refresh(ctx)
+		if err == nil && len(changed) > 0 {
+			zerolog.Ctx(ctx).Info().Strs("changed", changed).Msg("settings refreshed after a gap")
+		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}

@@ -1,5 +1,5 @@
 // Package subscribers holds the subscribers that every fleet has: [Server],
-// [Worker] and [Logger].
+// [Worker], [Logger] and [Config].
 //
 // Each is a thin table of actions over a narrow interface which it declares
 // itself and which package server, or a program of the user's, implements. They
