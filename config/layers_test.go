@@ -64,3 +64,22 @@ func TestLayers(t *testing.T) {
 	cfg.Environ, cfg.Flags = []string{}, nil
 	require.Equal(t, 6, limit.Get(open(t, cfg)))
 }
+
+// The program's defaults count where no layer has a value, and are checked as any.
+func TestDefaultsOfTheProgram(t *testing.T) {
+	keys := &config.Keys{}
+	limit := config.New("app/limit", 1, config.In(keys), config.Min(1))
+	program := func(value any) []config.Flag {
+		return []config.Flag{{Path: "app/limit", Name: "--limit", Value: value}}
+	}
+	s := open(t, config.Config{Keys: keys, Defaults: program("4")})
+	require.Equal(t, 4, limit.Get(s))
+	require.Equal(t, "default --limit", origin(t, s, "app/limit"))
+	s = open(t, config.Config{Keys: keys, Defaults: program(4), File: write(t, "app: {limit: 2}\n")})
+	require.Equal(t, 2, limit.Get(s))
+
+	_, err := config.Open(t.Context(), config.Config{Keys: keys, Defaults: program(0), Environ: []string{}})
+	require.ErrorContains(t, err, "app/limit")
+	_, err = config.Open(t.Context(), config.Config{Keys: keys, Defaults: []config.Flag{{Path: "app/limt", Value: 1}}, Environ: []string{}})
+	require.ErrorIs(t, err, config.ErrUndeclared)
+}

@@ -154,10 +154,29 @@ func (l *loading) snapshot() *Snapshot {
 		s.typed[e.index] = e.def
 		s.values[e.Path] = held{parsed: e.defRaw, origin: Origin{Layer: LayerDefault}, secret: e.Secret, declared: e}
 	}
+	l.takeDefaults(s)
 	for _, path := range slices.Sorted(maps.Keys(l.paths)) {
 		l.take(s, path)
 	}
 	return s
+}
+
+// takeDefaults puts the program's defaults into the places of the declared ones.
+func (l *loading) takeDefaults(s *Snapshot) {
+	for _, d := range l.cfg.Defaults {
+		e, origin := l.declared[d.Path], Origin{Layer: LayerDefault, Name: d.Name}
+		if e == nil {
+			l.fault(fmt.Errorf("%s (%s): %w", d.Path, origin, ErrUndeclared))
+			continue
+		}
+		typed, parsed, err := e.value(d.Value, origin, e.Secret)
+		if err != nil {
+			l.fault(err)
+			continue
+		}
+		s.typed[e.index] = typed
+		s.values[d.Path] = held{parsed: parsed, origin: origin, secret: e.Secret, declared: e}
+	}
 }
 
 // take checks the values of a path, the lowest first, so that the highest remains.

@@ -41,6 +41,9 @@ type Config struct {
 	Environ []string
 	// Flags were given on the command line.
 	Flags []Flag
+	// Defaults take the places of those that declared settings have, such as the
+	// defaults of flags.
+	Defaults []Flag
 	// SecretDirs are where values in the collection may refer to files by @/path.
 	// Default: [DefaultSecretDirs]. Other layers may refer to any file.
 	SecretDirs []string
@@ -52,7 +55,7 @@ type Config struct {
 	Check func(*Snapshot) error
 }
 
-// Flag is a value that was given on the command line.
+// Flag is a value of the command line, or of the program.
 type Flag struct {
 	Path  string
 	Name  string // such as --workers, for people

@@ -18,7 +18,7 @@ import (
 // settingsFlags say where a server finds its settings, beside the collection.
 type settingsFlags struct {
 	file, environment string
-	flags             func() []config.Flag // that stand for settings and were given
+	flags             func() (given, defaults []config.Flag) // those that stand for settings
 }
 
 // settingFlags are the flags that stand for settings.
@@ -37,13 +37,17 @@ func addSettingsFlags(cmd *cobra.Command) *settingsFlags {
 	f := &settingsFlags{}
 	cmd.Flags().StringVar(&f.file, "settings", "", "YAML file of settings, below those of the database; it is read again when it changes")
 	cmd.Flags().StringVar(&f.environment, "environment", "", "the environment whose settings are for this server, such as production")
-	f.flags = func() (given []config.Flag) {
+	f.flags = func() (given, defaults []config.Flag) {
 		for name, path := range settingFlags {
-			if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed {
-				given = append(given, config.Flag{Path: path, Name: "--" + name, Value: flag.Value.String()})
+			flag := cmd.Flags().Lookup(name)
+			setting := config.Flag{Path: path, Name: "--" + name, Value: flag.Value.String()}
+			if flag.Changed {
+				given = append(given, setting)
+			} else {
+				defaults = append(defaults, setting)
 			}
 		}
-		return given
+		return given, defaults
 	}
 	return f
 }
@@ -57,8 +61,9 @@ func (a *app) openSettings(ctx context.Context, s *store, f *settingsFlags, id e
 	}
 	cfg := config.Config{
 		File: f.file, Store: config.NewStore(s.db, config.StoreConfig{Keyring: keys}),
-		Member: config.Member{Environment: f.environment, Server: serverName(id), Labels: id.Labels}, Flags: f.flags(),
+		Member: config.Member{Environment: f.environment, Server: serverName(id), Labels: id.Labels},
 	}
+	cfg.Flags, cfg.Defaults = f.flags()
 	if f.file != "" {
 		cfg.Watch = watchSettings
 	}
