@@ -287,6 +287,7 @@ func TestConfigSecrets(t *testing.T) {
 	e.vars = []string{"FLEETCAST_SETTINGS_KEY=" + other + "," + key}
 	require.Contains(t, e.config(0, "reseal").stdout, "2 secret settings encrypted")
 	require.Contains(t, e.config(0, "reseal").stdout, "0 secret settings encrypted")
+	require.Len(t, e.audit("--action", "reseal"), 2)
 	e.vars = []string{"FLEETCAST_SETTINGS_KEY=" + other}
 	require.Equal(t, "hunter22\n", e.config(0, "get", "app/token", "--reveal").stdout)
 	e.vars = []string{"FLEETCAST_SETTINGS_KEY=" + key}
@@ -322,6 +323,10 @@ func TestConfigExportAndImport(t *testing.T) {
 	r = e.config(0, "import", file, "--undeclared", "--refresh")
 	require.Contains(t, r.stderr, "config refresh: 1 server matched, 1 done")
 	require.Equal(t, export, e.config(0, "export").stdout)
+	imports := e.audit("--action", "import")
+	require.Len(t, imports, 1)
+	require.JSONEq(t, `{"file": "`+file+`", "settings": [{"path": "app/port", "scope": "environment:staging", "value": 25},
+		{"path": "fleetcast/max_workers", "scope": "global", "value": 3}]}`, string(imports[0].Parameters))
 	require.Contains(t, e.config(0, "import", file, "--undeclared").stderr, "0 settings set, 3 are so already")
 
 	wrong := filepath.Join(t.TempDir(), "wrong.yaml")

@@ -139,7 +139,11 @@ func (a *app) withSettings(ctx context.Context, do func(ctx context.Context, s *
 	defer st.close()
 	bounded, cancel := context.WithTimeoutCause(ctx, a.timeout, fmt.Errorf("the database did not answer within --timeout %s", a.timeout))
 	defer cancel()
-	return configError(do(bounded, &settings{config.NewStore(st.db, config.StoreConfig{Keyring: keys}), st, server.NewRegistry(st.db)}))
+	err = do(bounded, &settings{config.NewStore(st.db, config.StoreConfig{Keyring: keys}), st, server.NewRegistry(st.db)})
+	if errors.Is(err, context.DeadlineExceeded) && bounded.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(bounded), err)
+	}
+	return configError(err)
 }
 
 // configError gives errors of settings their exit codes.
