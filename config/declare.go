@@ -150,7 +150,7 @@ func (e *entry) value(v any, from Origin, secret bool) (typed, parsed any, err e
 	}
 	fitted, err := fit(e.typ, parsed)
 	if err != nil {
-		return nil, nil, e.fault(v, from, secret, want(e.Type), err)
+		return nil, nil, e.fault(v, from, secret, wantOf(e.typ), err)
 	}
 	typed = fitted.Interface()
 	for _, check := range e.checks {

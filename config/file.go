@@ -54,26 +54,27 @@ func (l *loading) parseFile(name string, text []byte) {
 	}
 	f := yamlFile{name: name, lines: map[string]int{}}
 	f.locate("", doc.Content[0])
-	l.walk("", tree, f.origin)
+	l.walk("", tree, func(path string, value any) given { return given{path: path, value: value, origin: f.origin(path)} })
 }
 
 // walk adds the values of a plain tree. A declared setting is a leaf, whatever it has.
-func (l *loading) walk(path string, value any, origin func(path string) Origin) {
+func (l *loading) walk(path string, value any, give func(path string, value any) given) {
 	tree, ok := value.(map[string]any)
 	if ok && l.declared[path] == nil {
 		for _, name := range slices.Sorted(maps.Keys(tree)) {
-			l.walk(join(path, name), tree[name], origin)
+			l.walk(join(path, name), tree[name], give)
 		}
 		return
 	}
 	if value == nil {
 		return
 	}
+	g := give(path, value)
 	if err := CheckPath(path); err != nil {
-		l.fault(fmt.Errorf("%s: %w", origin(path), err))
+		l.fault(fmt.Errorf("%s: %w", g.origin, err))
 		return
 	}
-	l.add(given{path: path, value: value, origin: origin(path)})
+	l.add(g)
 }
 
 // yamlFile knows in which line of a file a path is.

@@ -90,11 +90,9 @@ func (l *loading) readStore(ctx context.Context) error {
 			l.fault(fmt.Errorf("%s (%s): %w", s.Path, origin, err))
 			continue
 		}
-		if s.Now.Sealed != nil {
-			l.add(given{path: s.Path, value: value, origin: origin, sealed: true})
-			continue
-		}
-		l.walk(s.Path, value, func(string) Origin { return origin })
+		l.walk(s.Path, value, func(path string, value any) given {
+			return given{path: path, value: value, origin: origin, sealed: s.Now.Sealed != nil}
+		})
 	}
 	return nil
 }
@@ -183,7 +181,11 @@ func (l *loading) takeDefaults(s *Snapshot) {
 func (l *loading) take(s *Snapshot, path string) {
 	e := l.declared[path]
 	var over []Origin
-	for _, g := range l.paths[path] {
+	for i, g := range l.paths[path] {
+		if file, _, _ := splitReference(g.value); file != "" && i < len(l.paths[path])-1 { // it need not be on this host
+			over = slices.Insert(over, 0, g.origin)
+			continue
+		}
 		h := held{origin: g.origin, declared: e, over: slices.Clone(over), secret: g.sealed || SecretPath(path) || e != nil && e.Secret}
 		var err error
 		if h.plain, h.origin.File, err = l.resolve(g); err != nil {

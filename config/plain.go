@@ -42,6 +42,9 @@ func plain(v any) (any, error) {
 	case bson.D:
 		return plainDocument(v)
 	case json.RawMessage:
+		if len(v) == 0 {
+			return nil, nil
+		}
 		return plainJSON(v)
 	case encoding.TextMarshaler:
 		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {

@@ -61,7 +61,7 @@ func (h held) as(d Declaration, t reflect.Type) (v reflect.Value, err error) {
 		return v, err
 	}
 	if v, err = fit(t, parsed); err != nil {
-		return v, d.fault(raw, h.origin, h.secret, want(d.Type), err)
+		return v, d.fault(raw, h.origin, h.secret, wantOf(t), err)
 	}
 	return v, nil
 }

@@ -1,10 +1,14 @@
 package config_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fleetcast/fleetcast/config"
@@ -134,7 +138,61 @@ func TestReferences(t *testing.T) {
 	require.NoError(t, err)
 	cfg.Environ = []string{"APP_N=@" + outside}
 	require.Equal(t, 7, n.Get(open(t, cfg)), "the host's own word")
+	set("@/no/such/file/here")
+	require.Equal(t, 7, n.Get(open(t, cfg)), "what is hidden need not be here")
 	rewrite(t, outside, "root")
 	_, err = config.Open(t.Context(), cfg)
 	require.ErrorContains(t, err, "app/n (environment APP_N (@"+outside+")) is ****: expected an integer")
+}
+
+// TestTreesInTheCollection: a document is the settings below a path, unless that is
+// declared as JSON; also when not every store can have it as it is.
+func TestTreesInTheCollection(t *testing.T) {
+	store := config.NewStore(teststore.Database(t), config.StoreConfig{Keyring: keyring(t, testKey)})
+	set(t, store, config.Write{Path: "app/smtp", Value: map[string]any{"host": "x", "tls": map[string]any{"verify": true}}})
+	set(t, store, config.Write{Path: "app/secret", Value: map[string]any{"a.b": "hush"}})
+	set(t, store, config.Write{Path: "app/odd", Value: map[string]any{"a.b": []any{[]any{1}}, "$c": 1}})
+	set(t, store, config.Write{Path: "app/limits", Value: map[string]int{"a.b": 1}})
+	set(t, store, config.Write{Path: "app/quotas", Value: map[string]int{"a": 1}})
+	keys := &config.Keys{}
+	limits := config.New("app/limits", map[string]int{}, config.In(keys))
+	quotas := config.New("app/quotas", map[string]int{}, config.In(keys))
+	odd := config.New("app/odd", json.RawMessage(nil), config.In(keys))
+	s := open(t, config.Config{Keys: keys, Store: store})
+	got := map[string]any{}
+	for _, v := range s.Values() {
+		got[v.Path] = v.Value
+	}
+	require.Equal(t, map[string]any{
+		"app/smtp/host": "x", "app/smtp/tls/verify": true, "app/secret/a.b": "****",
+		"app/odd": `{"$c":1,"a.b":[[1]]}`, "app/limits": `{"a.b":1}`, "app/quotas": `{"a":1}`,
+	}, got)
+	require.Equal(t, map[string]int{"a.b": 1}, limits.Get(s))
+	require.Equal(t, map[string]int{"a": 1}, quotas.Get(s))
+	require.JSONEq(t, `{"a.b":[[1]],"$c":1}`, string(odd.Get(s)))
+	var smtp struct {
+		Host string `config:"host"`
+		TLS  struct {
+			Verify bool `config:"verify"`
+		} `config:"tls"`
+	}
+	require.NoError(t, s.Decode("app/smtp", &smtp))
+	require.True(t, smtp.TLS.Verify)
+}
+
+// TestTypingMistakesAreLogged, once, and are no error: other programs may have other
+// settings.
+func TestTypingMistakesAreLogged(t *testing.T) {
+	keys := &config.Keys{}
+	config.New("app/max_workers", 1, config.In(keys))
+	config.New("app/host", "", config.In(keys))
+	var logs bytes.Buffer
+	ctx := zerolog.New(&logs).WithContext(t.Context())
+	s, err := config.Open(ctx, config.Config{Keys: keys, Environ: []string{}, File: write(t, "app: {max_wokers: 5, port: 1, hosts: 2}")})
+	require.NoError(t, err)
+	_, err = s.Refresh(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(logs.String(), "did you mean app/max_workers?"))
+	require.Equal(t, 1, strings.Count(logs.String(), "did you mean app/host?"), logs.String())
+	require.Equal(t, 2, strings.Count(logs.String(), "\n"), "a port is no host")
 }

@@ -208,11 +208,11 @@ func TestHistoryIsBounded(t *testing.T) {
 	require.EqualValues(t, 2, records[config.MaxHistory].New)
 	require.Nil(t, records[config.MaxHistory].Old, "unknown")
 	for i := range 3 {
-		set(t, s, config.Write{Path: "app/large", Value: strings.Repeat(fmt.Sprint(i), 600_000)})
+		set(t, s, config.Write{Path: "app/large", Value: strings.Repeat(fmt.Sprint(i), 150_000)})
 	}
 	raw, err := db.Collection(config.Collection).FindOne(t.Context(), bson.D{{Key: "path", Value: "app/large"}}).Raw()
 	require.NoError(t, err)
-	require.Less(t, len(raw), 2<<20)
+	require.Less(t, len(raw), 400_000)
 	records, err = s.History(t.Context(), config.Filter{Under: "app/large"}, 0)
 	require.NoError(t, err)
 	require.Len(t, records, 2)

@@ -14,8 +14,8 @@ import (
 
 // Bounds of the former versions that a document keeps.
 const (
-	MaxHistory      = 100     // versions
-	maxHistoryBytes = 1 << 20 // without the newest
+	MaxHistory      = 100       // versions
+	maxHistoryBytes = 256 << 10 // without the newest
 )
 
 // MaxValue bounds the value of a setting in the collection, in bytes.
@@ -78,14 +78,30 @@ func (s *Store) prepare(w Write) (content, Write, error) {
 	if text, err := encodeJSON(value); err != nil || len(text) > MaxValue {
 		return content{}, w, errors.Join(err, fmt.Errorf("the value of %s has %d bytes: at most %d", w.Path, len(text), MaxValue))
 	}
-	if isTree(value) { // keys with dots, and nested lists, are not for every store
+	if name, _, _ := splitReference(value); name == "" && w.secret() {
+		sealed, err := s.keys.seal(w.Path, w.Scope, value)
+		return content{Sealed: &sealed}, w, err
+	}
+	if !storable(value, false) {
 		value = write(value)
 	}
-	if name, _, _ := splitReference(value); name != "" || !w.secret() {
-		return content{Value: value}, w, nil
+	return content{Value: value}, w, nil
+}
+
+// storable reports whether every store takes a value as it is: keys with dots, or with
+// a dollar in front, and lists in lists not all do.
+func storable(v any, inList bool) bool {
+	switch v := v.(type) {
+	case []any:
+		return !inList && !slices.ContainsFunc(v, func(v any) bool { return !storable(v, true) })
+	case map[string]any:
+		for key, below := range v {
+			if key == "" || key[0] == '$' || strings.ContainsAny(key, ".\x00") || !storable(below, false) {
+				return false
+			}
+		}
 	}
-	sealed, err := s.keys.seal(w.Path, w.Scope, value)
-	return content{Sealed: &sealed}, w, err
+	return true
 }
 
 func (w Write) secret() bool {

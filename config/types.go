@@ -49,6 +49,14 @@ func want(typ string) string {
 	return wants[typ]
 }
 
+// wantOf says what a value of a Go type is, in words.
+func wantOf(t reflect.Type) string {
+	if isText(t) {
+		return "a text that is a " + t.String()
+	}
+	return want(typeOf(t))
+}
+
 // knownType reports whether there is such a type.
 func knownType(typ string) bool {
 	elem, isList := strings.CutPrefix(typ, listOf)

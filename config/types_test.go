@@ -111,7 +111,7 @@ func TestTypes(t *testing.T) {
 	reads(t, netip.MustParseAddr("10.0.0.1"), "10.0.0.1", netip.MustParseAddr("10.0.0.1"))
 	reads(t, level(3), "3", level(3))
 	reads(t, []level{1, 2}, "1,2")
-	refuses[level](t, "a text", "33")
+	refuses[level](t, "a text that is a config_test.level", "33")
 	_, err = read[chan int](t, "x")
 	require.ErrorContains(t, err, "a chan int cannot be a setting")
 }
