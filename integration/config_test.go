@@ -282,6 +282,12 @@ func TestConfigSecrets(t *testing.T) {
 	require.Len(t, revealed, 2)
 	require.JSONEq(t, `{"path": "app/secret/smtp", "scope": "global"}`, string(revealed[0].Parameters))
 
+	e.config(0, "set", "app/open", "once", "--undeclared")
+	require.Contains(t, e.config(0, "set", "app/open", "hunter2", "--undeclared", "--secret").stdout, "is ****, and was ****;")
+	sets := e.audit("--action", "set")
+	require.JSONEq(t, `{"path": "app/open", "scope": "global", "value": "****", "old": "****"}`, string(sets[len(sets)-1].Parameters))
+	e.config(0, "unset", "app/open")
+
 	// Another key in its place.
 	other := strings.TrimSpace(e.config(0, "keygen").stdout)
 	e.vars = []string{"FLEETCAST_SETTINGS_KEY=" + other + "," + key}

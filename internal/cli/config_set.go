@@ -184,5 +184,8 @@ func (s *settings) check(ctx context.Context, w config.Write) (config.Imported, 
 	if w.Secret {
 		plan[0].New = event.Hidden
 	}
+	if plan[0].New == event.Hidden && plan[0].Old != nil { // what becomes secret is so already
+		plan[0].Old = event.Hidden
+	}
 	return plan[0], nil
 }

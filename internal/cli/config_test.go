@@ -48,6 +48,7 @@ func TestConfigUsage(t *testing.T) {
 		"of files, diff takes one":               {"diff", "global", "settings.yaml"},
 		"[dry-run refresh]":                      {"import", "-", "--dry-run", "--refresh"},
 		"there is no key: set FLEETCAST_SETTIN":  {"reseal"},
+		"config refresh is for whole servers":    {"refresh", "--worker-id", "1"},
 		"config keygen takes no arguments":       {"keygen", "x"},
 		"config refresh takes no arguments, but": {"refresh", "web-1"},
 	} {
