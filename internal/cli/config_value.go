@@ -13,8 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
-
-	"github.com/fleetcast/fleetcast/config"
 )
 
 // valueFlags are where the value of a setting comes from.
@@ -147,12 +145,3 @@ func printable(text string) bool {
 
 // change says from which value a setting has come to which.
 func change(old, now any) string { return cell(old) + " → " + cell(now) }
-
-// scopeWords says for whom a scope is.
-func scopeWords(scope config.Scope) string {
-	if scope == config.Global {
-		return "all servers"
-	}
-	kind, name, _ := strings.Cut(string(scope), ":")
-	return kind + " " + name
-}
