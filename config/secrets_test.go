@@ -167,6 +167,12 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	raw, err = config.Documents(ctx, v.store)
 	require.NoError(t, err)
 	require.NotContains(t, raw, "hush", "what was in the clear is gone from the history, too")
+	records, err = v.store.History(ctx, config.Filter{Under: "app/token"}, 0)
+	require.NoError(t, err)
+	require.Len(t, records, 4)
+	for _, r := range records {
+		require.Equal(t, "****", r.New, "it was set")
+	}
 	token, err := v.store.Reveal(ctx, "app/token", config.Global, func(context.Context) error { return nil })
 	require.NoError(t, err)
 	require.Equal(t, "hush-5", token)
