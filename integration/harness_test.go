@@ -102,12 +102,15 @@ type process struct {
 	code           int
 }
 
-func launch(uri string, args ...string) (*process, error) {
+func launch(uri string, args ...string) (*process, error) { return launchWith(nil, uri, args...) }
+
+// launchWith adds variables to the environment.
+func launchWith(vars []string, uri string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(binary, args...), stdout: newOutput(), stderr: newOutput(), exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
-	p.cmd.Env = append(os.Environ(), "FLEETCAST_URI="+uri)
-	if uri == "" {
-		p.cmd.Env = os.Environ()
+	p.cmd.Env = append(os.Environ(), vars...)
+	if uri != "" {
+		p.cmd.Env = append(p.cmd.Env, "FLEETCAST_URI="+uri)
 	}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
@@ -154,9 +157,10 @@ func (p *process) end(s syscall.Signal) int {
 
 // env is one test's database.
 type env struct {
-	t   *testing.T
-	uri string
-	db  *mongo.Database
+	t    *testing.T
+	uri  string
+	db   *mongo.Database
+	vars []string // more variables of its processes, as NAME=VALUE
 }
 
 func newEnv(t *testing.T) *env {
@@ -205,7 +209,7 @@ func TestWithDatabase(t *testing.T) {
 // start runs a command in the background; it is killed when the test ends.
 func (e *env) start(args ...string) *process {
 	e.t.Helper()
-	p, err := launch(e.uri, args...)
+	p, err := launchWith(e.vars, e.uri, args...)
 	require.NoError(e.t, err)
 	e.t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
@@ -237,13 +241,21 @@ type result struct {
 // run runs a command to its end.
 func (e *env) run(args ...string) result {
 	e.t.Helper()
-	return runWith(e.t, e.uri, args...)
+	p, err := launchWith(e.vars, e.uri, args...)
+	require.NoError(e.t, err)
+	return p.result(e.t, args)
 }
 
 func runWith(t *testing.T, uri string, args ...string) result {
 	t.Helper()
 	p, err := launch(uri, args...)
 	require.NoError(t, err)
+	return p.result(t, args)
+}
+
+// result waits for the end.
+func (p *process) result(t *testing.T, args []string) result {
+	t.Helper()
 	select {
 	case <-p.exited:
 	case <-time.After(patience):

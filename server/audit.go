@@ -33,7 +33,10 @@ func (r *Registry) Audits(e event.Event) bool {
 const maxAuditError = 1 << 10
 
 // Audit implements event.Auditor.
-func (r *Registry) Audit(ctx context.Context, act event.Act) error {
+func (r *Registry) Audit(ctx context.Context, act event.Act) error { return r.record(ctx, act) }
+
+// record writes an act down, with more fields.
+func (r *Registry) record(ctx context.Context, act event.Act, more ...bson.E) error {
 	r.trail.ensureOnce(ctx)
 	e := act.Event
 	note := bson.D{
@@ -41,6 +44,7 @@ func (r *Registry) Audit(ctx context.Context, act event.Act) error {
 		{Key: "publisher", Value: e.Publisher}, {Key: "wait_ms", Value: act.Wait.Milliseconds()},
 		{Key: "servers", Value: asked(act.Expected)},
 	}
+	note = append(note, more...)
 	if parameters := e.Redacted(); len(parameters) > 0 {
 		note = append(note, bson.E{Key: "parameters", Value: parameters})
 	}

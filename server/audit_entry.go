@@ -10,7 +10,7 @@ import (
 
 // AuditEntry is the record of one act: who asked what of whom, and how it went.
 type AuditEntry struct {
-	ID         bson.ObjectID   `bson:"_id"` // of the event
+	ID         bson.ObjectID   `bson:"_id"` // of the event, or of the deed
 	At         time.Time       `bson:"at"`  // when it was published, again if repeated, by the database's clock
 	Subscriber string          `bson:"name"`
 	Action     string          `bson:"action"`
@@ -21,6 +21,8 @@ type AuditEntry struct {
 	Ended      event.Ending    `bson:"ended"`   // empty while the publisher waits, and for ever if it was killed
 	Error      string          `bson:"error"`   // why it ended so
 	DurationMS float64         `bson:"duration_ms"`
+	// Deed says that no event carried the act and no server had to answer, see [Deed].
+	Deed bool `bson:"deed"`
 	// Servers are those that were meant, with their outcomes when there are any,
 	// and then those that answered without being expected.
 	Servers []AuditOutcome `bson:"servers"`
@@ -57,6 +59,7 @@ const (
 	AuditNotWaited     AuditState = "not_waited"     // published without waiting for answers
 	AuditWaiting       AuditState = "waiting"        // the caller may be waiting still
 	AuditUnknown       AuditState = "unknown"        // the caller went away without a word
+	AuditFailed        AuditState = "failed"         // a deed has failed
 )
 
 // concluding is how long after its wait a caller may take to say how it went.
@@ -67,7 +70,11 @@ func (e AuditEntry) State() AuditState {
 	switch {
 	case e.Ended == event.EndedUnstored:
 		return AuditPublishFailed
-	case e.WaitMS == 0:
+	case e.Ended == endedFailed:
+		return AuditFailed
+	case e.Deed && e.Ended == "":
+		return AuditUnknown
+	case e.WaitMS == 0 && !e.Deed:
 		return AuditNotWaited
 	case e.Ended == event.EndedComplete:
 		return AuditComplete
@@ -96,7 +103,7 @@ func (e AuditEntry) Count(kind string) int {
 // done by all who were meant.
 func (e AuditEntry) Failed() bool {
 	switch e.State() {
-	case AuditPublishFailed, AuditUnknown, AuditIncomplete:
+	case AuditPublishFailed, AuditUnknown, AuditIncomplete, AuditFailed:
 		return true
 	case AuditNotWaited, AuditWaiting:
 		return false

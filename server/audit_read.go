@@ -84,6 +84,12 @@ func (f AuditFilter) query(now time.Time) bson.D {
 }
 
 func (e AuditEntry) concerns(server event.Target) bool {
+	if e.Deed { // for all, unless it names others
+		return len(e.Target.Names) == 0 || slices.ContainsFunc(e.Target.Names, func(name string) bool {
+			meant, err := server.Matches(&event.Identity{Name: name})
+			return meant && err == nil
+		})
+	}
 	return slices.ContainsFunc(e.Servers, func(s AuditOutcome) bool {
 		meant, err := server.Matches(&event.Identity{Name: s.Server})
 		return meant && err == nil

@@ -247,6 +247,9 @@ func says(r event.Reply) string {
 	if text := userEventSays(r); text != "" {
 		return text
 	}
+	if text, ok := refreshWords(r); ok {
+		return text
+	}
 	if text, ok := r.Payload.StringValueOK(); ok {
 		return text
 	}

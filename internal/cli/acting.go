@@ -71,7 +71,7 @@ func (act *acting) addAllServers(cmd *cobra.Command) {
 func (act *acting) check(e event.Event) error {
 	workers := len(e.Target.WorkerIDs) > 0
 	switch {
-	case workers && (e.Name == "server" || e.Name == "logger"):
+	case workers && (e.Name == "server" || e.Name == "logger" || e.Name == "config"):
 		return usageError("--worker-id is for stop, kill and thread-dump of workers: %s %s is for whole servers", e.Name, e.Action)
 	case workers && e.Name == "worker" && e.Action != "thread_dump" && !namesServers(e.Target) && !act.allServers:
 		return usageError("--worker-id %s alone means that worker of every server: add --server, --server-id, --host, --pid or --label, "+

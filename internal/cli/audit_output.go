@@ -19,7 +19,8 @@ import (
 type auditOutput struct {
 	EventID    string            `json:"event_id"`
 	At         time.Time         `json:"at"`
-	State      server.AuditState `json:"state"` // complete, incomplete, left, publish_failed, not_waited, waiting or unknown
+	State      server.AuditState `json:"state"` // complete, incomplete, left, publish_failed, not_waited, waiting, unknown or failed
+	Deed       bool              `json:"deed"`  // no event carried it: a change to the database alone
 	Subscriber string            `json:"subscriber"`
 	Action     string            `json:"action"`
 	Parameters json.RawMessage   `json:"parameters"` // secret ones are "****"
@@ -54,7 +55,7 @@ type outcomeOutput struct {
 
 func toAuditOutput(e server.AuditEntry) auditOutput {
 	out := auditOutput{
-		EventID: e.ID.Hex(), At: e.At.UTC(), State: e.State(),
+		EventID: e.ID.Hex(), At: e.At.UTC(), State: e.State(), Deed: e.Deed,
 		Subscriber: e.Subscriber, Action: e.Action, Parameters: auditParameters(e),
 		Target: toTargetOutput(e.Target), Publisher: e.Publisher,
 		WaitMS: e.WaitMS, DurationMS: e.DurationMS, Error: e.Error,
@@ -99,7 +100,7 @@ func printAuditTable(w io.Writer, entries []server.AuditEntry) error {
 func printAuditEntry(w io.Writer, e server.AuditEntry) {
 	fprintf(w, "event    %s\ntime     %s\n", e.ID.Hex(), e.At.Local().Format(time.RFC3339))
 	fprintf(w, "who      %s, process %d\n", who(e.Publisher), e.Publisher.PID)
-	fprintf(w, "what     %s\nto whom  %s\noutcome  %s\n", what(e), describe(e.Target), how(e))
+	fprintf(w, "what     %s\nto whom  %s\noutcome  %s\n", what(e), toWhomInFull(e), how(e))
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range e.Servers {
 		took := ""
@@ -110,6 +111,9 @@ func printAuditEntry(w io.Writer, e server.AuditEntry) {
 		fprintf(tab, "  %s\n", strings.TrimRight(line, "\t"))
 	}
 	_ = tab.Flush() // see fprintf
+	if e.Deed {
+		return
+	}
 	switch e.State() {
 	case server.AuditUnknown, server.AuditWaiting, server.AuditLeft:
 		fprintf(w, "what has been answered since: fleetcast replies %s\n", e.ID.Hex())
@@ -152,7 +156,13 @@ func who(p event.Publisher) string {
 }
 
 func what(e server.AuditEntry) string {
-	text := e.Subscriber + " " + e.Action
+	if e.Deed {
+		return deedWords(e)
+	}
+	return withParameters(e.Subscriber+" "+e.Action, e)
+}
+
+func withParameters(text string, e server.AuditEntry) string {
 	if parameters := string(auditParameters(e)); parameters != "null" && parameters != "{}" {
 		text += " " + parameters
 	}
@@ -171,6 +181,8 @@ func how(e server.AuditEntry) string {
 			e.At.Add(time.Duration(e.WaitMS)*time.Millisecond).Local().Format(time.DateTime) + ", or went away"
 	case server.AuditUnknown:
 		return "unknown: the caller went away"
+	case server.AuditFailed:
+		return "failed: " + strings.Join(strings.Fields(e.Error), " ")
 	case server.AuditLeft:
 		return counts(e) + "; the caller left"
 	}
@@ -188,7 +200,7 @@ func how(e server.AuditEntry) string {
 func toWhom(e server.AuditEntry) string {
 	t := e.Target
 	if len(t.ServerIDs) == 0 || len(e.Servers) == 0 {
-		return describe(t)
+		return toWhomInFull(e)
 	}
 	t.ServerIDs, t.Names = nil, nil
 	for _, s := range e.Servers {
@@ -201,6 +213,9 @@ func toWhom(e server.AuditEntry) string {
 
 func counts(e server.AuditEntry) string {
 	var parts []string
+	if e.Deed {
+		parts = []string{"done"}
+	}
 	for _, kind := range []string{"done", "failed", "refused", server.AuditMissing} {
 		if n := e.Count(kind); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
@@ -211,7 +226,10 @@ func counts(e server.AuditEntry) string {
 
 // clip keeps a text in one line of a table.
 func clip(text string, longest int) string {
-	text = strings.Join(strings.Fields(text), " ")
+	return shorten(strings.Join(strings.Fields(text), " "), longest)
+}
+
+func shorten(text string, longest int) string {
 	if runes := []rune(text); len(runes) > longest {
 		return string(runes[:longest-1]) + "…"
 	}
