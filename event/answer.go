@@ -139,7 +139,7 @@ func (a *answer) conclude() {
 	}
 	r := a.final()
 	r.setResult(result, err)
-	a.bus.answers.send(r)
+	a.sendFinal(r)
 }
 
 func (a *answer) concludeInParts(result bson.RawValue) {
@@ -155,7 +155,7 @@ func (a *answer) concludeInParts(result bson.RawValue) {
 	r := a.final()
 	r.Parts = len(parts)
 	r.setResult(bson.RawValue{}, err)
-	a.bus.answers.send(r)
+	a.sendFinal(r)
 }
 
 // final returns the last reply, without its result.

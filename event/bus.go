@@ -52,6 +52,10 @@ type Config struct {
 	// DrainTime is how long Run waits, after its ctx has ended, for actions
 	// that are still running. Default 5 s.
 	DrainTime time.Duration
+	// Observe, if set, is called for each notice before it is posted to
+	// [Topics].Events, and misses none: for counting. It is called on the event's way,
+	// by several goroutines at once: it must neither block nor call the bus.
+	Observe func(EventNotice)
 }
 
 // Bus connects this process to the fleet's events. Its methods are safe for
@@ -64,6 +68,7 @@ type Bus struct {
 	calls   callReader
 	leases  leases
 	health  health
+	topics  Topics
 
 	timed     chan struct{} // closed when the store's time is known
 	listening chan struct{}
@@ -140,6 +145,7 @@ func NewBus(events, replies Log, cfg Config) *Bus {
 		timed:     make(chan struct{}),
 		listening: make(chan struct{}),
 		answers:   newAnswerer(replies),
+		topics:    newTopics(),
 	}
 	b.calls.log = replies
 	b.subscriptions.Store(&map[string][]*Subscription{})

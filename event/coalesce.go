@@ -70,7 +70,7 @@ func (c *coalescer) add(d delivery, quiet, limit time.Duration, ready func(deliv
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m := c.pending[key]; m != nil {
-		m.last.answer.finish(Superseded{By: d.answer.event.ID}, nil, 0)
+		m.last.finish(Superseded{By: d.answer.event.ID}, nil, false, 0)
 		m.last = d
 		m.quiet.Reset(quiet)
 		return true

@@ -147,12 +147,17 @@ func FuzzTarget(f *testing.F) {
 }
 
 // benchListener is a listener of a server that has the subscriber "server".
-func benchListener(b *testing.B, handle func(context.Context, None) error) (*listener, *Bus) {
+func benchListener(b *testing.B, handle func(context.Context, stopping) error) (*listener, *Bus) {
 	bus := NewBus(nil, nil, Config{Identity: Identity{Name: "web-1", Host: "host-1", Labels: map[string]string{"role": "web"}}})
 	_, err := bus.Subscribe(table{On("stop", handle)})
 	require.NoError(b, err)
 	log := zerolog.Nop()
 	return &listener{bus: bus, log: &log, malformed: map[string]bool{}}, bus
+}
+
+// stopping are the parameters of its action.
+type stopping struct {
+	Timeout string `bson:"timeout"`
 }
 
 type table []Action
@@ -161,7 +166,7 @@ func (table) Name() string        { return "server" }
 func (t table) Actions() []Action { return t }
 
 func benchEvent(b *testing.B, target Target) bson.Raw {
-	e := New("server", "stop", bson.M{"timeout": "30s"}, To(target))
+	e := New("server", "stop", stopping{"30s"}, To(target))
 	e.Publisher = thisProcess()
 	raw, err := e.encode()
 	require.NoError(b, err)
@@ -178,7 +183,7 @@ func BenchmarkForeignEvent(b *testing.B) {
 		"host_pid":  {Hosts: []string{"host-1"}, PIDs: []int{1}},
 	} {
 		b.Run(name, func(b *testing.B) {
-			l, bus := benchListener(b, func(context.Context, None) error { return nil })
+			l, bus := benchListener(b, func(context.Context, stopping) error { return nil })
 			raw := benchEvent(b, target)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -194,7 +199,7 @@ func BenchmarkForeignEvent(b *testing.B) {
 // of the return to the subscription.
 func BenchmarkDispatch(b *testing.B) {
 	handled := make(chan struct{})
-	l, bus := benchListener(b, func(context.Context, None) error { handled <- struct{}{}; return nil })
+	l, bus := benchListener(b, func(context.Context, stopping) error { handled <- struct{}{}; return nil })
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	require.NoError(b, bus.begin(ctx))

@@ -29,6 +29,17 @@
 //
 // Publish and Call work with and without Run.
 //
+// # What a bus tells of itself
+//
+// Each event's way through the process, and each gap, is told on topics inside the
+// process ([Bus.Topics]), to whoever subscribes: another part of the program, a
+// console, a test. A subscriber that is slow or does not read holds up nothing; it
+// loses the oldest messages and is told how many. When nobody subscribes it costs
+// nothing. [Config.Observe] misses none: metrics count by it.
+//
+// The audit is no subscriber. It is asked before an act is published, and an act that
+// it cannot record does not happen; see [Auditor].
+//
 // # Logging
 //
 // Logs go to the zerolog logger of the context given to Run; without one the

@@ -199,14 +199,16 @@ func (d *durable) handle(raw bson.Raw) (handled bool, err error) {
 		return false, nil
 	}
 	e.Reply = e.Reply && !all
-	answer := b.newAnswer(e, 1)
-	answer.ack()
+	delivery := delivery{sub: d.sub, answer: b.newAnswer(e, 1), action: action}
+	b.tellReceived(&e, d.name)
+	delivery.answer.ack()
+	delivery.tellDispatched()
 	b.health.update(func(h *Health) { h.Delivered++ })
 	done := make(chan struct{})
 	go func() { // the action may end its goroutine
 		defer close(done)
 		err = errGoexit
-		err = d.sub.act(d.ctx, delivery{answer: answer, action: action})
+		err = d.sub.act(d.ctx, delivery)
 	}()
 	<-done
 	return true, err
@@ -232,6 +234,7 @@ func (d *durable) save(now bool) {
 // Gap implements Reader.
 func (d *durable) Gap(gap Gap) {
 	zerolog.Ctx(d.ctx).Warn().Str("subscription", d.name).Time("since", gap.Since).Msg("gap: " + gap.Reason)
+	d.sub.bus.topics.Gaps.Post(GapNotice{Gap: gap, Subscriber: d.sub.name, Durable: d.name})
 	d.sub.tellGap(d.ctx, gap)
 }
 

@@ -62,3 +62,36 @@ func Example() {
 	// unknown action of subscriber "greeter": "great"; did you mean "greet"? (known: greet)
 	// <nil>
 }
+
+// What becomes of each event in this process, for another part of the program.
+func ExampleBus_Topics() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	bus := event.NewBus(eventtest.NewLog(0), eventtest.NewLog(0), event.Config{})
+	if _, err := bus.Subscribe(&Greeter{greeted: make(chan string, 1)}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	events, unsubscribe := bus.Topics().Events.Subscribe()
+	defer unsubscribe()
+	done := make(chan error)
+	go func() { done <- bus.Run(ctx) }()
+	<-bus.Listening()
+
+	if _, err := bus.Publish(ctx, event.New("greeter", "greet", Greeting{Name: "Jack"})); err != nil {
+		fmt.Println(err)
+	}
+	for m := range events { // until Run has returned, and all has been read
+		n := m.Payload
+		fmt.Println(n.Event.Name, n.Event.Action, "was", n.Stage)
+		if n.Stage == event.Handled {
+			stop()
+		}
+	}
+	fmt.Println(<-done)
+	// Output:
+	// greeter greet was received
+	// greeter greet was dispatched
+	// greeter greet was handled
+	// <nil>
+}

@@ -59,6 +59,7 @@ func (b *Bus) Run(ctx context.Context) error {
 	err := b.drain()
 	close(stopAnswers)
 	<-answered
+	b.topics.close()
 	return err
 }
 
@@ -189,6 +190,7 @@ func (l *listener) Entry(raw bson.Raw, _ Position) {
 		l.skip(err)
 		return
 	}
+	b.tellReceived(&e, "")
 	table := b.byName()
 	if subs := table[e.Name]; len(subs) > 0 {
 		l.dispatch(e, subs)
@@ -232,12 +234,12 @@ func (l *listener) show(e Event, subs []*Subscription) {
 
 // hand queues an event for one subscriber.
 func (l *listener) hand(s *Subscription, answer *answer, action Action) {
-	d := delivery{answer: answer, action: action}
+	d := delivery{sub: s, answer: answer, action: action}
 	if answer.event.Coalesce && action.name != All {
 		l.bus.health.update(func(h *Health) { h.Delivered++ })
 		s.held.hold(d, l.bus.cfg.CoalesceQuiet, l.bus.cfg.CoalesceMax, func(d delivery) {
 			if !s.offer(d) {
-				l.overrun(s, d.answer)
+				l.overrun(d)
 			}
 		})
 		return
@@ -246,7 +248,7 @@ func (l *listener) hand(s *Subscription, answer *answer, action Action) {
 		l.bus.health.update(func(h *Health) { h.Delivered++ })
 		return
 	}
-	l.overrun(s, answer)
+	l.overrun(d)
 }
 
 func (l *listener) dispatch(e Event, subs []*Subscription) {
@@ -274,11 +276,11 @@ func (l *listener) dispatch(e Event, subs []*Subscription) {
 	}
 }
 
-func (l *listener) overrun(s *Subscription, answer *answer) {
-	e := &answer.event
+func (l *listener) overrun(d delivery) {
+	s, e := d.sub, &d.answer.event
 	reason := fmt.Sprintf("overrun: %d events wait for subscriber %q already", cap(s.queue), s.name)
 	s.overrun(timeOf(e.Time), reason)
-	answer.finish(nil, errors.New(reason), 0)
+	d.finish(nil, errors.New(reason), false, 0)
 	first := false
 	l.bus.health.update(func(h *Health) { first = h.Overruns == 0; h.Overruns++ })
 	if first {
@@ -307,9 +309,10 @@ func (l *listener) Gap(gap Gap) {
 	b := l.bus
 	b.health.update(func(h *Health) { h.Gaps++ })
 	l.log.Warn().Time("since", gap.Since).Time("until", gap.Until).Msg("gap: " + gap.Reason)
+	b.topics.Gaps.Post(GapNotice{Gap: gap})
 	for _, subs := range b.byName() {
 		for _, s := range subs {
-			if s.durable == nil && !s.offer(delivery{gap: &gap}) {
+			if s.durable == nil && !s.offer(delivery{sub: s, gap: &gap}) {
 				s.overrun(gap.Since, gap.Reason)
 			}
 		}

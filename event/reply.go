@@ -139,14 +139,17 @@ func newAnswerer(log Log) answerer {
 }
 
 // send queues a reply; when the queue is full it is dropped and counted, so that
-// a store which takes no writes cannot stop the listener.
-func (a *answerer) send(r Reply) {
+// a store which takes no writes cannot stop the listener. It says whether it was
+// queued.
+func (a *answerer) send(r Reply) bool {
 	select {
 	case a.places <- struct{}{}:
 		a.queue <- r
+		return true
 	default:
 		a.dropped.Add(1)
 		a.overruns.Add(1)
+		return false
 	}
 }
 

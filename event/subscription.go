@@ -32,6 +32,7 @@ type Subscription struct {
 
 // delivery is one event, or one gap, on its way to a subscriber.
 type delivery struct {
+	sub    *Subscription
 	answer *answer // of the event; nil with a gap
 	action Action
 	gap    *Gap
@@ -177,12 +178,12 @@ func (s *Subscription) offer(d delivery) bool {
 		return true
 	default:
 	}
-	select {
-	case s.queue <- d:
-		return true
-	default:
+	if len(s.queue) == cap(s.queue) {
 		return false
 	}
+	d.tellDispatched() // before it can be handled
+	s.queue <- d       // there is room: others take from it, none puts into it meanwhile
+	return true
 }
 
 const closedReason = "the subscriber has been closed"
@@ -198,15 +199,16 @@ func (s *Subscription) act(ctx context.Context, d delivery) (err error) {
 	start := time.Now()
 	var result any
 	err = s.refusal(ctx, d)
+	called := err == nil
 	defer func() {
 		if value := recover(); value != nil {
 			err = &PanicError{Value: value, Stack: string(debug.Stack())}
 		}
 		took := time.Since(start)
-		d.answer.finish(result, err, took)
+		d.finish(result, err, called, took)
 		logOutcome(&log, err, took)
 	}()
-	if err != nil {
+	if !called {
 		return err
 	}
 	err = errGoexit // unless the next line returns
@@ -257,7 +259,7 @@ func (d delivery) expired(now time.Time) error {
 func (d delivery) refuse(reason string) {
 	d.end()
 	if d.answer != nil {
-		d.answer.finish(nil, &RefusedError{Reason: reason}, 0)
+		d.finish(nil, &RefusedError{Reason: reason}, false, 0)
 	}
 }
 
@@ -288,6 +290,7 @@ func (s *Subscription) tellMissed(ctx context.Context) {
 	s.missed = nil
 	s.mu.Unlock()
 	if gap != nil {
+		s.bus.topics.Gaps.Post(GapNotice{Gap: *gap, Subscriber: s.name})
 		s.tellGap(ctx, *gap)
 	}
 }

@@ -20,7 +20,7 @@ func TestThreadDumpComesHome(t *testing.T) {
 	require.Zero(t, r.code, r.stderr)
 	require.Regexp(t, `^=== hung: 3 workers busy alike: (?:[123] \w+ [123](?:, |\n)){3}3 goroutines \[chan receive\]: \d+, \d+, \d+\n`, r.stdout)
 	r = e.run("thread-dump", "--server", "hung", "--worker-id", "2")
-	require.Regexp(t, `=== hung worker 2: busy \w+ \d+\n1 goroutine \[chan receive\]: \d+\nlabels: .*fleetcast_worker=2\n`, r.stdout)
+	require.Regexp(t, `=== hung worker 2: busy \w+ \d+: simulated \w+ \d+, hangs\n1 goroutine \[chan receive\]: \d+\nlabels: .*fleetcast_worker=2\n`, r.stdout)
 	require.Contains(t, r.stdout, "worker/demo.hang\n\t")
 	require.Contains(t, hung.stderr.String(), "demo.hang", "it is in the log, too")
 

@@ -24,11 +24,11 @@ var (
 func (c *control) server() *Server { return (*Server)(c) }
 
 func (c *control) Pause(ctx context.Context) (subscribers.ServerState, error) {
-	return c.changed(ctx, "server paused", "already paused", func() (bool, error) { return c.server().setPaused(ctx, true) })
+	return c.changed(ctx, ChangePause, "server paused", "already paused", func() (bool, error) { return c.server().setPaused(ctx, true) })
 }
 
 func (c *control) Resume(ctx context.Context) (subscribers.ServerState, error) {
-	state, err := c.changed(ctx, "server resumed", "was not paused", func() (bool, error) { return c.server().setPaused(ctx, false) })
+	state, err := c.changed(ctx, ChangeResume, "server resumed", "was not paused", func() (bool, error) { return c.server().setPaused(ctx, false) })
 	if state.Note == "" && state.Lifecycle == string(Quiet) {
 		state.Note = "it is quiet: it takes no new work all the same"
 	}
@@ -37,12 +37,12 @@ func (c *control) Resume(ctx context.Context) (subscribers.ServerState, error) {
 
 func (c *control) Quiet(ctx context.Context) (subscribers.ServerState, error) {
 	already := "already " + string(c.server().stage())
-	return c.changed(ctx, "server quiet", already, func() (bool, error) { return c.server().quiet(ctx) })
+	return c.changed(ctx, ChangeQuiet, "server quiet", already, func() (bool, error) { return c.server().quiet(ctx) })
 }
 
 // changed makes a change, and answers when the registry shows it.
-func (c *control) changed(ctx context.Context, did, already string, change func() (bool, error)) (subscribers.ServerState, error) {
-	changed, err := change()
+func (c *control) changed(ctx context.Context, what Change, did, already string, change func() (bool, error)) (subscribers.ServerState, error) {
+	changed, err := c.server().perform(requested(ctx, what), change)
 	if err != nil {
 		return c.state(""), err
 	}
@@ -62,14 +62,15 @@ func (c *control) Refresh(ctx context.Context) (subscribers.ServerState, error) 
 
 func (c *control) Resize(ctx context.Context, maxWorkers int) (subscribers.ServerState, error) {
 	s := c.server()
-	if s.pool == nil {
-		return c.state(""), event.Refuse("this server has no workers of its own to resize")
-	}
-	if err := s.refusal(); err != nil {
-		return c.state(""), err
-	}
-	already := fmt.Sprintf("already %d", maxWorkers)
-	return c.changed(ctx, "server resized", already, func() (bool, error) { return s.pool.Resize(maxWorkers) })
+	return c.changed(ctx, ChangeResize, "server resized", fmt.Sprintf("already %d", maxWorkers), func() (bool, error) {
+		if s.pool == nil {
+			return false, event.Refuse("this server has no workers of its own to resize")
+		}
+		if err := s.refusal(); err != nil {
+			return false, err
+		}
+		return s.pool.Resize(maxWorkers)
+	})
 }
 
 func (c *control) Stop(ctx context.Context, timeout *time.Duration) (subscribers.ServerState, error) {
@@ -79,13 +80,13 @@ func (c *control) Stop(ctx context.Context, timeout *time.Duration) (subscribers
 		limit = *timeout
 	}
 	c.log(ctx).Dur("timeout_ms", limit).Int("busy", c.state("").Busy).Msg("server stopping")
-	s.Stop(limit)
+	s.stop(limit, requested(ctx, ChangeStop))
 	return c.ended()
 }
 
 func (c *control) Kill(ctx context.Context, wait time.Duration) (subscribers.ServerState, error) {
 	c.log(ctx).Int("busy", c.state("").Busy).Msg("server killed")
-	c.server().Kill(wait)
+	c.server().kill(wait, requested(ctx, ChangeKill))
 	return c.ended()
 }
 

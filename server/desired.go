@@ -134,7 +134,11 @@ func (s *Server) reconcilePause(ctx context.Context, want Desired) error {
 	if want.Paused == nil {
 		return s.obeyHolds(ctx)
 	}
-	changed, err := s.setPaused(ctx, *want.Paused)
+	r := request{change: ChangeResume, by: ByGap}
+	if *want.Paused {
+		r.change = ChangePause
+	}
+	changed, err := s.perform(r, func() (bool, error) { return s.setPaused(ctx, *want.Paused) })
 	if _, stopping := errors.AsType[*event.RefusedError](err); stopping {
 		return nil
 	}

@@ -22,5 +22,20 @@
 //
 // A program whose work another job system runs has no source, and [Hooks].
 //
+// # Topics
+//
+// A server tells of its life on topics inside the process, see [Topics]: what was
+// asked of it and what became of that; workers started, stopped, abandoned; work
+// started, updated, finished; and, as its bus does, each event and each gap.
+//
+//	work, unsubscribe := srv.Topics().Work.Subscribe()
+//	defer unsubscribe()
+//	for m := range work { … } // until Run has returned, and all has been read
+//
+// Nobody who subscribes can hold up the server, and one who is too slow is told how
+// many messages it has missed. The metrics of [Server.Handler] count where it is told
+// and miss none. The audit is not built on topics: an act that cannot be recorded does
+// not happen, so the publishing bus asks [event.Auditor] first, and waits.
+//
 // Run never touches signals or exits the process.
 package server

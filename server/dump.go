@@ -32,7 +32,8 @@ func (c *control) WorkerDump(ctx context.Context, ids []int) (subscribers.Dump, 
 		w := stack.Worker
 		logStack(c.logger(ctx), stack)
 		dump.Workers = append(dump.Workers, subscribers.WorkerStack{
-			ID: w.ID, State: string(w.State), Kind: w.Kind, WorkID: w.WorkID, BusySince: w.BusySince, Stack: cmp.Or(stack.Raw, stack.Text),
+			ID: w.ID, State: string(w.State), Kind: w.Kind, WorkID: w.WorkID, Description: w.Description,
+			BusySince: w.BusySince, Stack: cmp.Or(stack.Raw, stack.Text),
 		})
 	}
 	fit(dump.Workers, subscribers.MaxDump)

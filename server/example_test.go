@@ -2,13 +2,17 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/teststore"
 	"github.com/fleetcast/fleetcast/logging"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/worker"
@@ -74,4 +78,65 @@ func ExampleHooks() {
 		return srv.Run(ctx)
 	}
 	_ = run
+}
+
+// A program that looks on: at the work, and at what is asked of the server.
+func ExampleServer_Topics() {
+	ctx := context.Background()
+	client, err := mongo.Connect(options.Client().ApplyURI(teststore.URI())) // any MongoDB
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Disconnect(ctx) }()
+	db := client.Database("test_" + bson.NewObjectID().Hex())
+	defer func() { _ = db.Drop(ctx) }()
+
+	files := make(chan worker.Work, 1)
+	files <- worker.Work{ID: "customers.csv", Description: "opens the file", Run: func(ctx context.Context) error {
+		worker.Describe(ctx, "1,000 of 2,000 rows")
+		return nil
+	}}
+	take := worker.SourceFunc(func(ctx context.Context, _ worker.Filter) (worker.Work, error) {
+		select {
+		case unit := <-files:
+			return unit, nil
+		case <-ctx.Done():
+			return worker.Work{}, ctx.Err()
+		}
+	})
+	srv, err := server.Open(ctx, db, take, server.Config{Pool: worker.Config{Workers: 1}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	work, endWork := srv.Topics().Work.Subscribe()
+	defer endWork()
+	states, endStates := srv.Topics().State.SubscribePayloads()
+	defer endStates()
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+
+	for m := range work { // until Run returns
+		fmt.Println(m.Payload.Moment, m.Payload.Worker.WorkID, m.Payload.Worker.Description)
+		if m.Missed > 0 {
+			fmt.Println("and", m.Missed, "before it, which this program was too slow for")
+		}
+		if m.Payload.Moment == worker.WorkFinished {
+			srv.Stop(0)
+		}
+	}
+	for n := range states { // what was told meanwhile has waited
+		fmt.Println(n.Change, "was", n.Moment)
+	}
+	fmt.Println(<-done)
+	// Output:
+	// work started customers.csv opens the file
+	// work updated customers.csv 1,000 of 2,000 rows
+	// work finished customers.csv 1,000 of 2,000 rows
+	// start was requested
+	// start was applied
+	// stop was requested
+	// stop was applied
+	// <nil>
 }

@@ -4,33 +4,42 @@ import (
 	"encoding/json"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
-
-	"github.com/fleetcast/fleetcast/event"
 )
 
-// TestGrafanaNamesExistingMetrics holds the dashboard against the metrics.
+// TestGrafanaNamesExistingMetrics holds the dashboard against the metrics, and each
+// panel against its neighbours.
 func TestGrafanaNamesExistingMetrics(t *testing.T) {
-	dashboard, err := os.ReadFile("../docs/grafana.json")
+	text, err := os.ReadFile("../docs/grafana.json")
 	require.NoError(t, err)
-	require.True(t, json.Valid(dashboard))
-	s, err := newServer(nil, &fakeLedger{}, Config{})
-	require.NoError(t, err)
-	require.NoError(t, s.join(event.NewBus(nil, nil, event.Config{})))
-	registry := prometheus.NewRegistry()
-	require.NoError(t, registry.Register(&metrics{s}))
-	families, err := registry.Gather()
-	require.NoError(t, err)
-	known := map[string]bool{}
-	for _, f := range families {
-		known[f.GetName()] = true
-	}
-	used := regexp.MustCompile(`fleetcast_[a-z_]+`).FindAllString(string(dashboard), -1)
+	known := metricNames(t)
+	used := regexp.MustCompile(`fleetcast_[a-z_]+`).FindAllString(string(text), -1)
 	require.NotEmpty(t, used)
 	for _, name := range used {
+		for _, suffix := range []string{"_bucket", "_sum", "_count"} { // of histograms
+			if base, ok := strings.CutSuffix(name, suffix); ok && known[base] {
+				name = base
+			}
+		}
 		require.True(t, known[name], name)
+	}
+
+	var dashboard struct {
+		Panels []struct {
+			ID      int
+			Title   string
+			GridPos struct{ X, Y int }
+		}
+	}
+	require.NoError(t, json.Unmarshal(text, &dashboard))
+	ids, places := map[int]string{}, map[[2]int]string{}
+	for _, p := range dashboard.Panels {
+		at := [2]int{p.GridPos.X, p.GridPos.Y}
+		require.Empty(t, ids[p.ID], p.Title)
+		require.Empty(t, places[at], p.Title)
+		ids[p.ID], places[at] = p.Title, p.Title
 	}
 }

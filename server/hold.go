@@ -138,7 +138,8 @@ func (s *Server) obeyHolds(ctx context.Context) error {
 	if err != nil || hold == nil {
 		return err
 	}
-	changed, err := s.setPausedNow(ctx, true)
+	r := request{change: ChangePause, by: ByHold}
+	changed, err := s.perform(r, func() (bool, error) { return s.setPausedNow(ctx, true) })
 	if _, stopping := errors.AsType[*event.RefusedError](err); stopping {
 		return nil
 	}

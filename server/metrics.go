@@ -24,6 +24,7 @@ func (s *Server) Handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(&metrics{s}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(s.counts.collectors()...)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unhealthy()) })
@@ -68,8 +69,10 @@ func (s *Server) unready() string {
 // metrics collects what the server knows of itself.
 type metrics struct{ server *Server }
 
+const namespace = "fleetcast"
+
 func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("fleetcast_"+name, help, labels, nil)
+	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
 }
 
 var (

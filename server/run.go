@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if !first {
 		return fmt.Errorf("a server runs once: %w", event.ErrRunning)
 	}
+	defer s.topics.close()
+	s.tellRequested(start)
 	plain := context.WithoutCancel(ctx)
 	s.working = s.component(plain, componentWorker)
 	busCtx, stopBus := context.WithCancel(s.component(plain, componentEvent))
@@ -53,10 +56,9 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) serve(ctx, running context.Context) error {
 	defer s.ending.release()
 	if !s.enter(ctx) {
-		s.advance(Stopping)
-		s.advance(Stopped)
-		return s.beats.refused
+		return s.neverStarted(ctx)
 	}
+	s.tellOutcome(start, nil)
 	beating, stopBeats := context.WithCancel(running)
 	defer stopBeats()
 	var beats sync.WaitGroup
@@ -66,9 +68,34 @@ func (s *Server) serve(ctx, running context.Context) error {
 	err := s.obeyAndWork(ctx, running)
 	s.noteEnd(err)
 	s.advance(Stopped)
+	s.tellEnd(err)
 	stopBeats()
 	beats.Wait()
 	return err
+}
+
+// start is what Run is asked for.
+var start = request{change: ChangeStart, by: ByProgram}
+
+var errStoppedBefore = errors.New("the server was stopped before it had started")
+
+// neverStarted ends a server that has not entered the registry: it was told to stop
+// before, or its name is taken.
+func (s *Server) neverStarted(ctx context.Context) error {
+	refused := s.beats.refused
+	s.tellOutcome(start, cmp.Or(refused, errStoppedBefore))
+	if refused == nil && ctx.Err() != nil {
+		s.tellRequested(request{change: ChangeStop, by: ByProgram})
+	}
+	s.advance(Stopping)
+	s.advance(Stopped)
+	s.tellEnd(nil)
+	return refused
+}
+
+// contextEnded stops the server once because Run's context has ended.
+func (s *Server) contextEnded() {
+	s.byContext.Do(func() { s.Stop(s.shutdownTimeout()) })
 }
 
 // enter waits until the bus listens, and enters the registry. It reports whether
@@ -102,7 +129,7 @@ func (s *Server) obeyAndWork(ctx, running context.Context) error {
 		e := s.entry()
 		zerolog.Ctx(ctx).Info().Str("server_id", e.ID.Hex()).Bool("paused", e.Paused).Msg("server " + string(e.Lifecycle))
 	} else if ctx.Err() != nil {
-		s.Stop(s.shutdownTimeout()) // before the pool begins
+		s.contextEnded() // before the pool begins
 	}
 	return s.work(ctx, running)
 }
@@ -122,7 +149,7 @@ func (s *Server) untilStopped(ctx context.Context) (context.Context, context.Can
 
 // work lets the pool work, and waits for it and the stop hook.
 func (s *Server) work(ctx, running context.Context) error {
-	defer context.AfterFunc(ctx, func() { s.Stop(s.shutdownTimeout()) })()
+	defer context.AfterFunc(ctx, s.contextEnded)()
 	done := make(chan error, 2)
 	go func() {
 		if s.pool == nil {

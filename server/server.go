@@ -31,8 +31,12 @@ type Server struct {
 	hooks    *hooks
 	beats    *beater
 	ending   *ending
+	topics   Topics
+	counts   *counts
 
 	working context.Context // of the pool; set by Run
+
+	byContext sync.Once // the stop at the end of Run's context
 
 	drained chan struct{} // closed when all work has ended and the registry is left
 
@@ -52,7 +56,8 @@ type Server struct {
 	stopping  chan struct{} // closed when stop or kill is asked for
 	started   time.Time
 	abandoned []int
-	fault     error // of the work's end
+	fault     error   // of the work's end
+	lastEnd   request // the last stop or kill that counts
 }
 
 // ledger is what a running server needs of the registry.
@@ -95,11 +100,13 @@ func newServer(source worker.Source, registry ledger, cfg Config) (*Server, erro
 	s := &Server{
 		cfg: given.withSettings(), given: given, registry: registry, lifecycle: Starting,
 		hooks: newHooks(cfg.Hooks), ending: newEnding(),
+		topics: newTopics(), counts: newCounts(),
 		drained: make(chan struct{}), stopping: make(chan struct{}),
 	}
 	s.now = s.cfg
 	s.beats = newBeater(s)
 	s.cfg.Bus.Identity.HasWorker = s.hasWorker
+	s.cfg.Bus.Observe = both(s.counts.event, s.cfg.Bus.Observe)
 	return s, errors.Join(s.makePool(source), s.startSettings())
 }
 
@@ -115,13 +122,22 @@ func (s *Server) makePool(source worker.Source) (err error) {
 			theirs()
 		}
 	}
+	cfg.Observe = both(s.tellWork, cfg.Observe)
 	s.pool, err = worker.New(source, cfg)
 	return err
 }
 
+// both calls ours, and theirs if there is one.
+func both[T any](ours, theirs func(T)) func(T) {
+	if theirs == nil {
+		return ours
+	}
+	return func(v T) { ours(v); theirs(v) }
+}
+
 // join subscribes the server to its bus.
 func (s *Server) join(bus *event.Bus) error {
-	s.bus = bus
+	s.bus, s.topics.Topics = bus, bus.Topics()
 	all := []event.Subscriber{&serverSubscriber{subscribers.Server{Control: (*control)(s)}, (*control)(s)}}
 	if s.pool != nil {
 		all = append(all, &subscribers.Worker{Control: (*control)(s)})
@@ -148,6 +164,11 @@ func (s *Server) Bus() *event.Bus { return s.bus }
 // never), and lets Run return. It returns at once and may be repeated: a
 // shorter time-out hurries.
 func (s *Server) Stop(timeout time.Duration) {
+	s.stop(timeout, request{change: ChangeStop, by: ByProgram})
+}
+
+func (s *Server) stop(timeout time.Duration, r request) {
+	s.tellRequested(r)
 	s.end()
 	s.ending.cancelAfter(timeout, s.grace())
 	if s.pool != nil {
@@ -157,7 +178,10 @@ func (s *Server) Stop(timeout time.Duration) {
 
 // Kill cancels the current work, waits for it at most that long, and lets Run
 // return ErrKilled. It returns at once.
-func (s *Server) Kill(wait time.Duration) {
+func (s *Server) Kill(wait time.Duration) { s.kill(wait, request{change: ChangeKill, by: ByProgram}) }
+
+func (s *Server) kill(wait time.Duration, r request) {
+	s.tellRequested(r)
 	s.ending.kill(wait)
 	s.end()
 	if s.pool != nil {

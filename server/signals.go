@@ -41,7 +41,7 @@ func (s *Server) LogStacks(ctx context.Context) {
 func logStack(log *zerolog.Logger, stack worker.Stack) {
 	w := stack.Worker
 	log.Log().Int("worker_id", w.ID).Str("state", string(w.State)).Str("kind", w.Kind).
-		Str("work_id", w.WorkID).Msg("thread dump\n" + stack.Text)
+		Str("work_id", w.WorkID).Str("description", w.Description).Msg("thread dump\n" + stack.Text)
 }
 
 // processStacks returns the stacks of all goroutines of the process.

@@ -111,6 +111,7 @@ type one struct {
 	*Server
 	t      *testing.T
 	ledger *fakeLedger
+	events *eventtest.Log
 	done   chan error
 	stop   context.CancelFunc // ends Run's context
 }
@@ -121,8 +122,9 @@ func open(t *testing.T, source worker.Source, ledger *fakeLedger, cfg Config) *o
 	s, err := newServer(source, ledger, cfg)
 	require.NoError(t, err)
 	s.cfg.Bus.Directory = ledger
-	require.NoError(t, s.join(event.NewBus(eventtest.NewLog(0), eventtest.NewLog(0), s.cfg.Bus)))
-	return &one{Server: s, t: t, ledger: ledger, done: make(chan error, 1)}
+	events := eventtest.NewLog(0)
+	require.NoError(t, s.join(event.NewBus(events, eventtest.NewLog(0), s.cfg.Bus)))
+	return &one{Server: s, t: t, ledger: ledger, events: events, done: make(chan error, 1)}
 }
 
 // Members implements event.Directory.

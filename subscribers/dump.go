@@ -26,6 +26,8 @@ type WorkerStack struct {
 	State  string `bson:"state" json:"state"`
 	Kind   string `bson:"kind,omitempty" json:"kind,omitempty"`
 	WorkID string `bson:"work_id,omitempty" json:"work_id,omitempty"`
+	// Description is what the work says of itself, or where it says it is.
+	Description string `bson:"description,omitempty" json:"description,omitempty"`
 	// BusySince is when its unit of work began by the server's clock; the zero time
 	// when it has none.
 	BusySince time.Time `bson:"busy_since,omitempty" json:"busy_since,omitzero"`

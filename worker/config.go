@@ -53,6 +53,12 @@ type Config struct {
 	// wait; a worker waits for it, so it must not block. A goroutine that it
 	// starts may count to a worker in [Pool.Stacks].
 	OnChange func()
+
+	// Observe, if set, is told of each moment in the life of the workers and of their
+	// work, one at a time, in the order in which they are: for counting, and for
+	// passing on. The whole pool waits for it: it must not block, and not call the
+	// pool. A panic in it is logged.
+	Observe func(Notice)
 }
 
 // checked returns the Config with its defaults, or all that is wrong with it.

@@ -58,6 +58,12 @@
 // on behalf of the first unit that needed it, such as a connection's reader,
 // therefore counts to that worker for as long as it lives.
 //
+// # What a pool tells of itself
+//
+// [Pool.Workers] is how things are now. Config.Observe is told of each moment: worker
+// started, stopped, abandoned; work started, updated, finished. Running work says
+// where it is by [Describe], which operators see at once.
+//
 // # Logging
 //
 // Logs go to the zerolog logger of the context given to Run; without one the

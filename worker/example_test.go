@@ -100,3 +100,45 @@ func ExamplePool_KillWorker() {
 	// another is there: true
 	// abandoned, because cancelled work did not end: worker 1 import 42
 }
+
+// Work that says where it is, and a program that looks on.
+func ExampleDescribe() {
+	source := make(chan worker.Work, 1)
+	source <- worker.Work{ID: "customers.csv", Kind: "import", Run: func(ctx context.Context) error {
+		for _, rows := range []string{"1,000 of 2,000 rows", "2,000 of 2,000 rows"} {
+			worker.Describe(ctx, rows)
+		}
+		return nil
+	}}
+	take := worker.SourceFunc(func(ctx context.Context, _ worker.Filter) (worker.Work, error) {
+		select {
+		case unit := <-source:
+			return unit, nil
+		case <-ctx.Done():
+			return worker.Work{}, ctx.Err()
+		}
+	})
+	finished := make(chan struct{})
+	pool, err := worker.New(take, worker.Config{Workers: 1, Observe: func(n worker.Notice) {
+		switch n.Moment {
+		case worker.WorkUpdated:
+			fmt.Println(n.Worker.WorkID, "is at", n.Worker.Description)
+		case worker.WorkFinished:
+			fmt.Println(n.Worker.WorkID, "ended with", n.Err)
+			close(finished)
+		}
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var running sync.WaitGroup
+	running.Go(func() { _ = pool.Run(context.Background()) })
+	<-finished
+	pool.Stop(0)
+	running.Wait()
+	// Output:
+	// customers.csv is at 1,000 of 2,000 rows
+	// customers.csv is at 2,000 of 2,000 rows
+	// customers.csv ended with <nil>
+}

@@ -54,7 +54,7 @@ type steering struct {
 	hooks  Hooks
 	ctx    context.Context // the unit's
 	wake   chan struct{}   // what is asked may have changed
-	calls  sync.WaitGroup  // of hooks; the pool's mutex guards that none begins after release
+	calls  sync.WaitGroup  // of hooks; the pool's mutex guards that none begins after worker.finish
 
 	// Only its own goroutine touches these.
 	held, stopped bool // what the unit was told
@@ -71,12 +71,8 @@ func steer(ctx context.Context, w *worker, hooks Hooks) *steering {
 	return s
 }
 
-// release ends the steering of the unit that has ended, and waits for its hooks.
-func (w *worker) release() {
-	w.pool.mu.Lock()
-	s := w.steering
-	w.steering = nil
-	w.pool.mu.Unlock()
+// release waits for the hooks of a unit that has ended.
+func (s *steering) release() {
 	if s != nil {
 		s.calls.Wait()
 	}
@@ -179,7 +175,7 @@ func joinDumpErrors(stacks []Stack, faults []error) error {
 }
 
 // dumping returns the steering of a unit that can dump itself, and keeps it from
-// being released before s.dump.
+// being finished before s.dump.
 func (p *Pool) dumping(id int) *steering {
 	p.mu.Lock()
 	defer p.mu.Unlock()

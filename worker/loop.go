@@ -29,6 +29,7 @@ type worker struct {
 	abandoned bool
 	abandonAt time.Time // deadline after a kill
 	unit      Work      // the current one
+	task      *task     // while it runs
 	busySince time.Time
 	stuck     bool               // it was busy for too long
 	steering  *steering          // of the current unit, if that has hooks

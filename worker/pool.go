@@ -114,6 +114,7 @@ func (p *Pool) fill(spread time.Duration) {
 		w := newWorker(p, p.lastID)
 		w.rest = spread * time.Duration(i) / time.Duration(missing)
 		p.workers[w.id] = w
+		p.notify(WorkerStarted, w)
 		go w.live()
 	}
 }
@@ -128,6 +129,7 @@ func (p *Pool) left(w *worker) {
 	}
 	w.phase, w.stack = gone, ""
 	w.cancel(nil)
+	p.notify(WorkerStopped, w)
 	p.fill(0)
 	p.mu.Unlock()
 	p.look()
@@ -182,6 +184,7 @@ func (p *Pool) abandonLate() {
 		w.stack = stack.Text
 		p.live--
 		close(w.settled)
+		p.notify(WorkerAbandoned, w)
 	}
 	p.fill(0)
 	p.mu.Unlock()

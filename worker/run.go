@@ -26,29 +26,45 @@ const (
 func (w *worker) run(ctx context.Context, unit Work) {
 	log := zerolog.Ctx(ctx).With().Str(fieldKind, unit.Kind).Str(fieldWorkID, unit.ID).Logger()
 	ctx, cancel := context.WithCancel(log.WithContext(ctx))
-	begun := w.begin(ctx, unit)
+	t := &task{ctx, w}
+	begun := w.begin(t, unit)
 	defer w.end()
 	log.Debug().Msg("work started")
 
 	err := ErrGoexit // unless it returns or panics
 	defer func() {
+		took, cancelled := time.Since(begun), ctx.Err() != nil
 		cancel() // ends goroutines that the unit has left behind
-		w.release()
-		logOutcome(&log, err, time.Since(begun))
+		w.finish(err, took, cancelled)
+		logOutcome(&log, err, took)
 		report(&log, unit, err)
 	}()
-	err = call(func() error { return unit.Run(ctx) })
+	err = call(func() error { return unit.Run(t) })
 }
 
 // begin makes the unit visible, and within reach of its hooks.
-func (w *worker) begin(ctx context.Context, unit Work) time.Time {
+func (w *worker) begin(t *task, unit Work) time.Time {
 	now := time.Now()
 	w.pool.mu.Lock()
-	w.phase, w.unit, w.busySince = works, unit, now
-	w.steering = steer(ctx, w, unit.Hooks)
+	w.phase, w.unit, w.task, w.busySince = works, unit, t, now
+	w.pool.notify(WorkStarted, w)
+	w.steering = steer(t, w, unit.Hooks)
 	w.pool.mu.Unlock()
 	w.pool.cfg.OnChange()
 	return now
+}
+
+// finish takes the unit that has ended out of reach, and waits for its hooks.
+func (w *worker) finish(err error, took time.Duration, cancelled bool) {
+	p := w.pool
+	p.mu.Lock()
+	if p.cfg.Observe != nil {
+		p.observe(Notice{Moment: WorkFinished, At: time.Now(), Worker: w.status(), Err: err, Took: took, Cancelled: cancelled})
+	}
+	s := w.steering
+	w.steering, w.task = nil, nil
+	p.mu.Unlock()
+	s.release()
 }
 
 func (w *worker) end() {

@@ -12,7 +12,8 @@ type Work struct {
 	ID string
 	// Kind is the sort of work, which a [Filter] selects by.
 	Kind string
-	// Description is one line for operators: what this unit is about.
+	// Description is one line for operators: what this unit is about. Running work
+	// may change it, see [Describe].
 	Description string
 
 	// Run does the work and returns nil when it succeeded. It is required. Its

@@ -19,17 +19,18 @@ type dumpOutput struct {
 
 // workerDumpOutput is one worker, or one process.
 type workerDumpOutput struct {
-	ServerID   string           `json:"server_id"`
-	Server     string           `json:"server"`
-	WorkerID   int              `json:"worker_id,omitempty"` // absent for a whole process
-	State      string           `json:"state,omitempty"`
-	Kind       string           `json:"kind,omitempty"`
-	WorkID     string           `json:"work_id,omitempty"`
-	BusySince  *time.Time       `json:"busy_since,omitempty"`
-	Goroutines int              `json:"goroutines"`     // that are shown
-	Cut        int              `json:"cut,omitempty"`  // that are not
-	Groups     []goroutineGroup `json:"groups"`         // none with --raw
-	Text       string           `json:"text,omitempty"` // what is not Go's; with --raw, all
+	ServerID    string           `json:"server_id"`
+	Server      string           `json:"server"`
+	WorkerID    int              `json:"worker_id,omitempty"` // absent for a whole process
+	State       string           `json:"state,omitempty"`
+	Kind        string           `json:"kind,omitempty"`
+	WorkID      string           `json:"work_id,omitempty"`
+	Description string           `json:"description,omitempty"`
+	BusySince   *time.Time       `json:"busy_since,omitempty"`
+	Goroutines  int              `json:"goroutines"`     // that are shown
+	Cut         int              `json:"cut,omitempty"`  // that are not
+	Groups      []goroutineGroup `json:"groups"`         // none with --raw
+	Text        string           `json:"text,omitempty"` // what is not Go's; with --raw, all
 }
 
 // goroutineGroup is a number of goroutines at the same place in the same state.
@@ -55,7 +56,7 @@ func (a *app) toDumpOutputs(dumps []dumped) []workerDumpOutput {
 		w := d.worker
 		out := workerDumpOutput{
 			ServerID: d.id.Hex(), Server: d.server, WorkerID: w.ID, State: w.State, Kind: w.Kind, WorkID: w.WorkID,
-			Goroutines: len(d.goroutines), Cut: w.Cut, Groups: []goroutineGroup{}, Text: strings.TrimSpace(d.rest),
+			Description: w.Description, Goroutines: len(d.goroutines), Cut: w.Cut, Groups: []goroutineGroup{}, Text: strings.TrimSpace(d.rest),
 		}
 		if !w.BusySince.IsZero() {
 			out.BusySince = &w.BusySince

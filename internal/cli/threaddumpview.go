@@ -124,7 +124,11 @@ func title(block []dumped) string {
 	case d.worker.ID == 0:
 		return d.server
 	case len(block) == 1:
-		return strings.TrimSpace(fmt.Sprintf("%s worker %d: %s %s", d.server, d.worker.ID, d.worker.State, d.what()))
+		title := strings.TrimSpace(fmt.Sprintf("%s worker %d: %s %s", d.server, d.worker.ID, d.worker.State, d.what()))
+		if about := strings.Join(strings.Fields(d.worker.Description), " "); about != "" {
+			title += ": " + about
+		}
+		return title
 	}
 	const most = 10
 	var workers []string
