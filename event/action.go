@@ -16,7 +16,8 @@ type None struct{}
 
 // Defaulter is implemented by (pointers to) parameter structs whose fields have
 // defaults other than zero. SetDefaults is called before the event's parameters
-// are decoded into the struct.
+// are decoded into the struct. A field whose default is not zero must not be tagged
+// omitempty, or a zero that is published comes as the default.
 type Defaulter interface{ SetDefaults() }
 
 // All is the name of a subscriber that sees every event which is meant for this

@@ -132,6 +132,8 @@ func checkValue(v bsoncore.Value, t reflect.Type, path string) error {
 		null && (kind == reflect.Slice || kind == reflect.Map):
 	case null:
 		ok = false
+	case t == reflect.TypeFor[time.Duration]():
+		return checkDuration(v, path)
 	case isDrivers(t), isBytes(t): // the driver is strict with these
 	case kind == reflect.String:
 		ok = v.Type == bsoncore.TypeString || v.Type == bsoncore.TypeSymbol
@@ -156,6 +158,17 @@ func checkValue(v bsoncore.Value, t reflect.Type, path string) error {
 
 func wrongType(v bsoncore.Value, t reflect.Type, path string) error {
 	return fmt.Errorf("parameter %q is a BSON %s: it must be of type %s", path, v.Type, typeWord(t))
+}
+
+// checkDuration wants text, as people write it, or the nanoseconds that a Go program
+// has encoded: a small number is neither, and was probably meant as seconds.
+func checkDuration(v bsoncore.Value, path string) error {
+	text, isText := v.StringValueOK()
+	_, err := time.ParseDuration(text)
+	if v.Type == bsoncore.TypeInt64 || isText && err == nil {
+		return nil
+	}
+	return fmt.Errorf("parameter %q is no duration: write it as text, such as 30s or 1m30s", path)
 }
 
 // checkNumber refuses what is no number, and numbers that the type cannot hold as

@@ -69,42 +69,44 @@ func TestParametersOfAnotherType(t *testing.T) {
 		value any
 		says  string
 	}{
-		"true is no number":           {"int", true, `parameter "int" is a BSON boolean: it must be of type integer`},
-		"nor one of seconds":          {"wait", true, `parameter "wait" is a BSON boolean: it must be of type duration`},
-		"1 is not true":               {"flag", 1, `parameter "flag" is a BSON 32-bit integer: it must be of type boolean`},
-		"null is no number":           {"default", nil, `parameter "default" is a BSON null: it must be of type integer`},
-		"null is no text":             {"text", nil, `parameter "text" is a BSON null`},
-		"null is no time":             {"when", nil, `parameter "when" is a BSON null: it must be of type time`},
-		"null is no document":         {"where", nil, `parameter "where" is a BSON null: it must be of type document`},
-		"undefined is nothing at all": {"list", bson.Undefined{}, `parameter "list" is a BSON undefined`},
-		"an id is no text":            {"text", bson.NewObjectID(), `parameter "text" is a BSON objectID: it must be of type text`},
-		"nor are bytes":               {"text", []byte("x"), `parameter "text" is a BSON binary`},
-		"text is no number":           {"int", "7", `parameter "int" is a BSON string: it must be of type integer`},
-		"halves are lost":             {"int", 1.5, `parameter "int" is a number that does not fit: it must be of type integer (int)`},
-		"NaN":                         {"int64", math.NaN(), `parameter "int64" is a number that does not fit`},
-		"infinity":                    {"int64", math.Inf(-1), `parameter "int64" is a number that does not fit`},
-		"two to the 63rd":             {"int64", 9.223372036854775807e18, `parameter "int64" is a number that does not fit`},
-		"too large":                   {"int16", 40_000, `parameter "int16" is a number that does not fit: it must be of type integer (int16)`},
-		"too small":                   {"small", -129, `parameter "small" is a number that does not fit`},
-		"negative":                    {"uint64", -1, `parameter "uint64" is a number that does not fit`},
-		"256":                         {"uint8", 256, `parameter "uint8" is a number that does not fit`},
-		"not exactly":                 {"float64", int64(1<<53 + 1), `parameter "float64" is a number that does not fit: it must be of type number (float64)`},
-		"a third of a float":          {"float32", 0.1, "float32"},
-		"one of a list":               {"list", bson.A{1, "2"}, `parameter "list.1" is a BSON string: it must be of type integer`},
-		"no list":                     {"list", 1, `parameter "list" is a BSON 32-bit integer: it must be of type list of integer`},
-		"an array that is too long":   {"pair", bson.A{"a", "b", "c"}, "pair"},
-		"one of a map":                {"map", bson.M{"x": 70_000}, `parameter "map.x" is a number that does not fit`},
-		"no map":                      {"map", bson.A{}, `parameter "map" is a BSON array: it must be of type document`},
-		"below":                       {"where", bson.M{"city": 1}, `parameter "where.city" is a BSON 32-bit integer: it must be of type text`},
-		"unknown below":               {"where", bson.M{"ctiy": "x"}, `unknown parameter "where.ctiy"; did you mean "where.city"? (known: where.city, where.zip)`},
-		"below a list":                {"places", bson.A{bson.M{"city": "x"}, bson.M{"zip": "x"}}, `parameter "places.1.zip" is a BSON string: it must be of type integer`},
-		"below a pointer":             {"pointer", bson.M{"city": false}, `parameter "pointer.city" is a BSON boolean`},
-		"below a map":                 {"by_name", bson.M{"x": bson.M{"what": 1}}, `unknown parameter "by_name.x.what"`},
-		"no id":                       {"id", "x", "id"},
-		"no bytes":                    {"data", 1, "data"},
-		"no time":                     {"when", true, "when"},
-		"no document":                 {"doc", 1, "doc"},
-		"ignored":                     {"ignored", "x", `unknown parameter "ignored"`},
+		"true is no number":            {"int", true, `parameter "int" is a BSON boolean: it must be of type integer`},
+		"nor one of seconds":           {"wait", true, `parameter "wait" is no duration: write it as text, such as 30s or 1m30s`},
+		"nor is a number without unit": {"wait", 30, `parameter "wait" is no duration`},
+		"nor any text":                 {"wait", "soon", `parameter "wait" is no duration`},
+		"1 is not true":                {"flag", 1, `parameter "flag" is a BSON 32-bit integer: it must be of type boolean`},
+		"null is no number":            {"default", nil, `parameter "default" is a BSON null: it must be of type integer`},
+		"null is no text":              {"text", nil, `parameter "text" is a BSON null`},
+		"null is no time":              {"when", nil, `parameter "when" is a BSON null: it must be of type time`},
+		"null is no document":          {"where", nil, `parameter "where" is a BSON null: it must be of type document`},
+		"undefined is nothing at all":  {"list", bson.Undefined{}, `parameter "list" is a BSON undefined`},
+		"an id is no text":             {"text", bson.NewObjectID(), `parameter "text" is a BSON objectID: it must be of type text`},
+		"nor are bytes":                {"text", []byte("x"), `parameter "text" is a BSON binary`},
+		"text is no number":            {"int", "7", `parameter "int" is a BSON string: it must be of type integer`},
+		"halves are lost":              {"int", 1.5, `parameter "int" is a number that does not fit: it must be of type integer (int)`},
+		"NaN":                          {"int64", math.NaN(), `parameter "int64" is a number that does not fit`},
+		"infinity":                     {"int64", math.Inf(-1), `parameter "int64" is a number that does not fit`},
+		"two to the 63rd":              {"int64", 9.223372036854775807e18, `parameter "int64" is a number that does not fit`},
+		"too large":                    {"int16", 40_000, `parameter "int16" is a number that does not fit: it must be of type integer (int16)`},
+		"too small":                    {"small", -129, `parameter "small" is a number that does not fit`},
+		"negative":                     {"uint64", -1, `parameter "uint64" is a number that does not fit`},
+		"256":                          {"uint8", 256, `parameter "uint8" is a number that does not fit`},
+		"not exactly":                  {"float64", int64(1<<53 + 1), `parameter "float64" is a number that does not fit: it must be of type number (float64)`},
+		"a third of a float":           {"float32", 0.1, "float32"},
+		"one of a list":                {"list", bson.A{1, "2"}, `parameter "list.1" is a BSON string: it must be of type integer`},
+		"no list":                      {"list", 1, `parameter "list" is a BSON 32-bit integer: it must be of type list of integer`},
+		"an array that is too long":    {"pair", bson.A{"a", "b", "c"}, "pair"},
+		"one of a map":                 {"map", bson.M{"x": 70_000}, `parameter "map.x" is a number that does not fit`},
+		"no map":                       {"map", bson.A{}, `parameter "map" is a BSON array: it must be of type document`},
+		"below":                        {"where", bson.M{"city": 1}, `parameter "where.city" is a BSON 32-bit integer: it must be of type text`},
+		"unknown below":                {"where", bson.M{"ctiy": "x"}, `unknown parameter "where.ctiy"; did you mean "where.city"? (known: where.city, where.zip)`},
+		"below a list":                 {"places", bson.A{bson.M{"city": "x"}, bson.M{"zip": "x"}}, `parameter "places.1.zip" is a BSON string: it must be of type integer`},
+		"below a pointer":              {"pointer", bson.M{"city": false}, `parameter "pointer.city" is a BSON boolean`},
+		"below a map":                  {"by_name", bson.M{"x": bson.M{"what": 1}}, `unknown parameter "by_name.x.what"`},
+		"no id":                        {"id", "x", "id"},
+		"no bytes":                     {"data", 1, "data"},
+		"no time":                      {"when", true, "when"},
+		"no document":                  {"doc", 1, "doc"},
+		"ignored":                      {"ignored", "x", `unknown parameter "ignored"`},
 	} {
 		raw, err := bson.Marshal(bson.D{{Key: test.key, Value: test.value}})
 		require.NoError(t, err)
@@ -127,6 +129,8 @@ func TestParametersThatFit(t *testing.T) {
 		"an integer as a number": {"float64", 3, func(k kinds) any { return k.Float64 }, 3.0},
 		"infinity as a number":   {"float64", math.Inf(1), func(k kinds) any { return k.Float64 }, math.Inf(1)},
 		"a duration":             {"wait", int64(time.Second), func(k kinds) any { return k.Wait }, time.Second},
+		"a duration as text":     {"wait", "1m30s", func(k kinds) any { return k.Wait }, 90 * time.Second},
+		"defaults beside text":   {"wait", "1s", func(k kinds) any { return k.Default }, 7},
 		"a symbol":               {"text", bson.Symbol("x"), func(k kinds) any { return k.Text }, "x"},
 		"no list":                {"list", nil, func(k kinds) any { return k.List }, []int32(nil)},
 		"no pointer":             {"pointer", nil, func(k kinds) any { return k.Pointer }, (*place)(nil)},
@@ -176,6 +180,7 @@ func FuzzParametersOfEveryKind(f *testing.F) {
 	}
 	seed(kinds{Text: "x", List: []int32{1}, Map: map[string]int16{"a": 1}, Places: []place{{City: "Ulm"}}, Any: bson.D{{Key: "x", Value: 1}}})
 	seed(bson.M{"int": 1.5, "uint8": int64(256), "small": true, "where": bson.M{"zip": nil}})
+	seed(bson.M{"wait": "1m", "text": "x", "when": "2030-01-02T03:04:05Z"})
 	seed(bson.M{"pointer": nil, "by_name": bson.M{"x": bson.M{"city": 7}}, "doc": bson.A{1}})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		k, err := decodeParameters[kinds](raw)
@@ -227,6 +232,10 @@ func requireHeld(t *testing.T, key string, sent bson.RawValue, values reflect.Va
 		}
 		switch got := values.Field(i); {
 		case got.Type().PkgPath() != "" && got.Kind() != reflect.Int64, got.Type() == reflect.TypeFor[json.Number]():
+		case got.Type() == reflect.TypeFor[time.Duration]() && sent.Type == bson.TypeString:
+			want, err := time.ParseDuration(sent.StringValue())
+			require.NoError(t, err)
+			require.EqualValues(t, want, got.Int())
 		case got.Kind() == reflect.Bool:
 			require.Equal(t, sent.Boolean(), got.Bool())
 		case got.Kind() == reflect.String && sent.Type == bson.TypeString:

@@ -1,12 +1,14 @@
 package event
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-playground/validator/v10"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -16,10 +18,7 @@ import (
 // event has, then the rules of its struct tags. A parameter that P has not, or cannot
 // hold, is an error that names it.
 func decodeParameters[P any](raw bson.Raw) (P, error) {
-	var p P
-	if d, ok := any(&p).(Defaulter); ok {
-		d.SetDefaults()
-	}
+	p := withDefaults[P]()
 	if same, ok := any(&p).(*bson.Raw); ok {
 		*same = raw
 		return p, nil
@@ -28,11 +27,49 @@ func decodeParameters[P any](raw bson.Raw) (P, error) {
 		if err := checkFields(raw, reflect.TypeFor[P](), ""); err != nil {
 			return p, err
 		}
-		if err := bson.Unmarshal(raw, &p); err != nil {
-			return p, err
+		if bson.Unmarshal(raw, &p) != nil { // rarely: durations as text are the exception
+			p = withDefaults[P]()
+			if err := unmarshalTexts(raw, &p); err != nil {
+				return p, err
+			}
 		}
 	}
 	return p, validate(&p)
+}
+
+func withDefaults[P any]() (p P) {
+	if d, ok := any(&p).(Defaulter); ok {
+		d.SetDefaults()
+	}
+	return p
+}
+
+// registry decodes a time.Duration from text, too: that is how people write it.
+var registry = sync.OnceValue(func() *bson.Registry {
+	r := bson.NewRegistry()
+	r.RegisterTypeDecoder(reflect.TypeFor[time.Duration](), bson.ValueDecoderFunc(decodeDuration))
+	return r
+})
+
+func decodeDuration(_ bson.DecodeContext, r bson.ValueReader, to reflect.Value) error {
+	if r.Type() != bson.TypeString {
+		n, err := r.ReadInt64()
+		to.SetInt(n)
+		return err
+	}
+	text, err := r.ReadString()
+	if err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(text)
+	to.SetInt(int64(d))
+	return err
+}
+
+func unmarshalTexts(raw bson.Raw, p any) error {
+	d := bson.NewDecoder(bson.NewDocumentReader(bytes.NewReader(raw)))
+	d.SetRegistry(registry())
+	return d.Decode(p)
 }
 
 // rules knows the tags `validate:"…"`; its cache makes it worth keeping.
