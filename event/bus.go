@@ -55,7 +55,7 @@ type Config struct {
 	// Observe, if set, is called for each notice before it is posted to
 	// [Topics].Events, and misses none: for counting. It is called on the event's way,
 	// by several goroutines at once: it must neither block nor call the bus.
-	Observe func(EventNotice)
+	Observe func(Notice)
 }
 
 // Bus connects this process to the fleet's events. Its methods are safe for

@@ -12,12 +12,12 @@ import (
 // Records of what people have asked of the fleet are no subscribers: an [Auditor] is
 // asked first, since an act that cannot be recorded does not happen.
 type Topics struct {
-	Events *Topic[EventNotice] // what became of each event in this process
+	Events *Topic[Notice] // what became of each event in this process
 	Gaps   *Topic[GapNotice]   // events that could not be read
 }
 
 func newTopics() Topics {
-	return Topics{Events: NewTopic[EventNotice]("events"), Gaps: NewTopic[GapNotice]("gaps")}
+	return Topics{Events: NewTopic[Notice]("events"), Gaps: NewTopic[GapNotice]("gaps")}
 }
 
 func (t Topics) close() {
@@ -45,8 +45,8 @@ const (
 	Answered Stage = "answered"
 )
 
-// EventNotice is one moment in the life of an event in this process.
-type EventNotice struct {
+// Notice is one moment in the life of an event in this process.
+type Notice struct {
 	Stage Stage
 	// Event is as it was published, secret parameters included: see [Event.Redacted].
 	// It is shared, and not to be changed.
@@ -85,7 +85,7 @@ func (b *Bus) Topics() Topics { return b.topics }
 // even put together: this is on every event's way.
 func (b *Bus) watched() bool { return b.cfg.Observe != nil || !b.topics.Events.idle() }
 
-func (b *Bus) tell(n EventNotice) {
+func (b *Bus) tell(n Notice) {
 	if b.cfg.Observe != nil {
 		b.cfg.Observe(n)
 	}
@@ -94,7 +94,7 @@ func (b *Bus) tell(n EventNotice) {
 
 func (b *Bus) tellReceived(e *Event, durable string) {
 	if b.watched() {
-		b.tell(EventNotice{Stage: Received, Event: *e, Durable: durable})
+		b.tell(Notice{Stage: Received, Event: *e, Durable: durable})
 	}
 }
 
@@ -104,8 +104,8 @@ func (d delivery) tellDispatched() {
 	}
 }
 
-func (d delivery) notice(stage Stage) EventNotice {
-	n := EventNotice{Stage: stage, Event: d.answer.event, Subscriber: d.sub.name, Action: d.action.name}
+func (d delivery) notice(stage Stage) Notice {
+	n := Notice{Stage: stage, Event: d.answer.event, Subscriber: d.sub.name, Action: d.action.name}
 	if d.sub.durable != nil {
 		n.Durable = d.sub.durable.name
 	}
@@ -139,7 +139,7 @@ func (a *answer) sendFinal(r Reply) {
 	if !a.bus.answers.send(r) || !a.bus.watched() {
 		return
 	}
-	n := EventNotice{Stage: Answered, Event: a.event, Kind: r.Kind, Took: a.took}
+	n := Notice{Stage: Answered, Event: a.event, Kind: r.Kind, Took: a.took}
 	if r.Error != "" {
 		n.Err = errors.New(r.Error)
 	}

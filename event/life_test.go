@@ -56,7 +56,7 @@ func (h *said[T]) isOver() bool {
 	return h.ended
 }
 
-func sayEvent(n event.EventNotice) string {
+func sayEvent(n event.Notice) string {
 	s := fmt.Sprint(n.Stage, " ", n.Event.Action)
 	if n.Subscriber != "" {
 		s += " by " + n.Subscriber + "." + n.Action
@@ -101,7 +101,7 @@ func TestLifeOfEvents(t *testing.T) {
 			}
 			return "", nil
 		}}
-		cfg := event.Config{Identity: event.Identity{Name: "a"}, Observe: func(n event.EventNotice) {
+		cfg := event.Config{Identity: event.Identity{Name: "a"}, Observe: func(n event.Notice) {
 			mu.Lock()
 			defer mu.Unlock()
 			observed = append(observed, sayEvent(n))
@@ -253,7 +253,7 @@ func TestSubscriberOfTheLifeThatNeverReads(t *testing.T) {
 		require.NoError(t, stop())
 
 		got, missed := 0, 0
-		var last event.Message[event.EventNotice]
+		var last event.Message[event.Notice]
 		for m := range never { // what waits is there after Run as well
 			got++
 			missed += m.Missed
@@ -282,7 +282,7 @@ func TestLifeOfManyEventsInOrder(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fleet) {
 		var mu sync.Mutex
 		stages := map[bson.ObjectID][]event.Stage{}
-		b := f.serverWith(event.Config{Observe: func(n event.EventNotice) {
+		b := f.serverWith(event.Config{Observe: func(n event.Notice) {
 			mu.Lock()
 			defer mu.Unlock()
 			stages[n.Event.ID] = append(stages[n.Event.ID], n.Stage)

@@ -75,7 +75,7 @@ func (c *counts) collectors() []prometheus.Collector {
 
 // event counts by the names in the tables of this process, which are few; not by what
 // an event says, which may be anything.
-func (c *counts) event(n event.EventNotice) {
+func (c *counts) event(n event.Notice) {
 	subscriber, action := label(n.Subscriber), label(n.Action)
 	switch n.Stage {
 	case event.Dispatched:

@@ -165,3 +165,16 @@ func metricNames(t *testing.T) map[string]bool {
 	}
 	return names
 }
+
+// BenchmarkCountEvent is what the metrics add to the way of one event: dispatched,
+// handled and answered.
+func BenchmarkCountEvent(b *testing.B) {
+	c := newCounts()
+	n := event.Notice{Event: event.New("server", "pause", nil), Subscriber: "server", Action: "pause", Kind: event.Done, Called: true, Took: time.Millisecond}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, n.Stage = range []event.Stage{event.Received, event.Dispatched, event.Handled, event.Answered} {
+			c.event(n)
+		}
+	}
+}

@@ -86,7 +86,7 @@ func lifeOf(t *testing.T, s *Server) life {
 	topics := s.Topics()
 	return life{
 		listen(t, topics.State, sayState), listen(t, topics.Workers, sayWork), listen(t, topics.Work, sayWork),
-		listen(t, topics.Events, func(n event.EventNotice) string {
+		listen(t, topics.Events, func(n event.Notice) string {
 			return fmt.Sprint(n.Stage, " ", n.Event.Name, " ", n.Event.Action, " ", n.Kind)
 		}),
 		listen(t, topics.Gaps, func(n event.GapNotice) string { return n.Subscriber + " " + n.Reason }),
