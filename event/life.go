@@ -12,8 +12,8 @@ import (
 // Records of what people have asked of the fleet are no subscribers: an [Auditor] is
 // asked first, since an act that cannot be recorded does not happen.
 type Topics struct {
-	Events *Topic[Notice] // what became of each event in this process
-	Gaps   *Topic[GapNotice]   // events that could not be read
+	Events *Topic[Notice]    // what became of each event in this process
+	Gaps   *Topic[GapNotice] // events that could not be read
 }
 
 func newTopics() Topics {

@@ -4,8 +4,8 @@ import "reflect"
 
 // Configure changes the configuration of a pool that may be running: change gets it
 // as it is now, and what it leaves there holds from then on. Fields at zero get
-// their defaults, as in [New]; ProfileLabels and OnChange stay as they are. It
-// returns at once, and reports whether anything is different. If something is wrong
+// their defaults, as in [New]; ProfileLabels, OnChange and Observe stay as they are.
+// It returns at once, and reports whether anything is different. If something is wrong
 // nothing changes, and the error lists it all.
 //
 // Another number of workers is a [Pool.Resize]. Idle workers ask the source again
@@ -32,7 +32,7 @@ func (p *Pool) configure(change func(*Config)) (changed bool, err error) {
 	if next, err = next.checked(); err != nil || p.stopping {
 		return false, err
 	}
-	next.OnChange = nil
+	next.OnChange, next.Observe = nil, nil
 	before := p.now
 	if reflect.DeepEqual(next, before) {
 		return false, nil
@@ -52,7 +52,7 @@ func (p *Pool) configure(change func(*Config)) (changed bool, err error) {
 }
 
 // Config returns the configuration as New, Configure and Resize have left it,
-// without ProfileLabels and OnChange. Its Filter must not be changed.
+// without ProfileLabels, OnChange and Observe. Its Filter must not be changed.
 func (p *Pool) Config() Config {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -48,7 +48,7 @@ func New(source Source, cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	now := cfg
-	now.ProfileLabels, now.OnChange = nil, nil
+	now.ProfileLabels, now.OnChange, now.Observe = nil, nil, nil
 	return &Pool{
 		source:  source,
 		cfg:     cfg,
