@@ -29,6 +29,9 @@ func (s *Snapshot) Decode(path string, into any) error {
 	if target.Kind() != reflect.Pointer || target.IsNil() || target.Elem().Kind() != reflect.Struct {
 		return fmt.Errorf("config: Decode wants a pointer to a struct, not %T", into)
 	}
+	if h := s.values[path]; h.locked != nil { // there may be a tree in it
+		return &FaultsError{[]error{h.locked}}
+	}
 	d := &decoding{top: path, found: s.below(path), fields: fieldsOf(target.Type().Elem(), path, nil)}
 	d.addEnv(s)
 	result := reflect.New(target.Type().Elem())
@@ -191,7 +194,7 @@ func (d *decoding) hook(from, to reflect.Value) (any, error) {
 		return from.Interface(), nil
 	}
 	t := deref(to.Type())
-	if t.Kind() == reflect.Interface {
+	if t.Kind() == reflect.Interface && l.held.locked == nil {
 		return l.held.plain, nil
 	}
 	v, err := l.held.as(Declaration{Path: l.path, Type: typeOf(t), Secret: l.held.secret}, t)

@@ -16,7 +16,8 @@ type given struct {
 	path   string
 	value  any // plain
 	origin Origin
-	sealed bool // it was encrypted
+	sealed bool  // it was encrypted
+	locked error // why it cannot be decrypted
 }
 
 // readFile reads the YAML file. Nothing is in it when it is not there and need not be.

@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -73,7 +74,8 @@ func (l *loading) saw(name string, text []byte) {
 }
 
 // readStore adds what the collection has for this process. A secret that cannot be
-// decrypted is a fault, a database that is away is another error.
+// decrypted is a fault, but for a process that has no key at all and has not declared
+// it: that is another's, and stays locked. A database that is away is another error.
 func (l *loading) readStore(ctx context.Context) error {
 	settings, err := l.cfg.Store.load(ctx, l.cfg.Member.Scopes())
 	if err != nil {
@@ -87,7 +89,12 @@ func (l *loading) readStore(ctx context.Context) error {
 			err = CheckPath(s.Path)
 		}
 		if err != nil {
-			l.fault(fmt.Errorf("%s (%s): %w", s.Path, origin, err))
+			err = fmt.Errorf("%s (%s): %w", s.Path, origin, err)
+			if errors.Is(err, ErrNoKey) && !l.declaresUnder(s.Path) {
+				l.add(given{path: s.Path, origin: origin, sealed: true, locked: err})
+				continue
+			}
+			l.fault(err)
 			continue
 		}
 		l.walk(s.Path, value, func(path string, value any) given {
@@ -95,6 +102,11 @@ func (l *loading) readStore(ctx context.Context) error {
 		})
 	}
 	return nil
+}
+
+// declaresUnder reports whether a path, or one below it, is declared.
+func (l *loading) declaresUnder(path string) bool {
+	return slices.ContainsFunc(l.entries, func(e *entry) bool { return under(e.Path, path) })
 }
 
 // readEnv adds the environment variables of all paths that are known so far.
@@ -186,7 +198,7 @@ func (l *loading) take(s *Snapshot, path string) {
 			over = slices.Insert(over, 0, g.origin)
 			continue
 		}
-		h := held{origin: g.origin, declared: e, over: slices.Clone(over), secret: g.sealed || SecretPath(path) || e != nil && e.Secret}
+		h := held{origin: g.origin, declared: e, over: slices.Clone(over), secret: g.sealed || SecretPath(path) || e != nil && e.Secret, locked: g.locked}
 		var err error
 		if h.plain, h.origin.File, err = l.resolve(g); err != nil {
 			l.fault(fmt.Errorf("%s (%s): %w", path, g.origin, err))

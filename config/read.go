@@ -7,8 +7,9 @@ import (
 
 // Read returns a setting that is not declared: def when it is not set, and a
 // [ValueError] that names path, origin and the expected type when it is something
-// else. T is as of [New]. Where a key can be declared that is better: values are
-// checked before they are in force, and reading is faster.
+// else; [ErrNoKey] is of a secret that there is no key for. T is as of [New]. Where a
+// key can be declared that is better: values are checked before they are in force, and
+// reading is faster.
 func Read[T any](from Reader, path string, def T) (T, error) {
 	if from == nil || from.snapshot() == nil {
 		return def, nil
@@ -52,6 +53,9 @@ func (s *Snapshot) find(path string) (h held, ok bool, err error) {
 
 // as makes of a value one of a Go type.
 func (h held) as(d Declaration, t reflect.Type) (v reflect.Value, err error) {
+	if h.locked != nil {
+		return v, h.locked
+	}
 	raw := h.plain
 	if h.declared != nil { // the default has no plain form
 		raw = show(h.parsed)

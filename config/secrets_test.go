@@ -236,7 +236,9 @@ func TestSecretsWithoutAKey(t *testing.T) {
 	v := newVault(t)
 	set(t, v.store, config.Write{Path: "app/secret/a", Value: "hush"})
 	poor := config.WithKeyring(v.store, nil)
-	_, err := config.Open(t.Context(), config.Config{Keys: v.keys, Store: poor, Environ: []string{}})
+	declared := &config.Keys{}
+	config.New("app/secret/a", "", config.In(declared))
+	_, err := config.Open(t.Context(), config.Config{Keys: declared, Store: poor, Environ: []string{}})
 	require.ErrorIs(t, err, config.ErrNoKey)
 	require.ErrorContains(t, err, "set FLEETCAST_SETTINGS_KEY or FLEETCAST_SETTINGS_KEY_FILE")
 	_, err = poor.Set(t.Context(), config.Write{Path: "app/secret/b", Value: "hush"})
@@ -246,6 +248,43 @@ func TestSecretsWithoutAKey(t *testing.T) {
 	list, err := poor.List(t.Context(), config.Filter{})
 	require.NoError(t, err, "to list them needs no key")
 	require.Len(t, list, 2)
+}
+
+// TestSecretsOfOthers: a process without a key works beside one that has secrets, and
+// is told when it asks for one of them.
+func TestSecretsOfOthers(t *testing.T) {
+	v := newVault(t)
+	set(t, v.store, config.Write{Path: "app/secret/a", Value: "hush"})
+	set(t, v.store, config.Write{Path: "app/smtp", Value: map[string]string{"password": "hush"}, Secret: true})
+	poor := config.WithKeyring(v.store, nil)
+	ctx := zerolog.New(&v.said).WithContext(t.Context())
+	s, err := config.Open(ctx, config.Config{Keys: &config.Keys{}, Store: poor, Environ: []string{}})
+	require.NoError(t, err)
+	changes, err := s.Refresh(ctx)
+	require.NoError(t, err)
+	require.Empty(t, changes)
+	require.Equal(t, 2, strings.Count(v.said.String(), "the secret is left out"), "once each: %s", &v.said)
+
+	_, err = config.Read(s, "app/secret/a", "")
+	require.ErrorIs(t, err, config.ErrNoKey)
+	require.ErrorContains(t, err, "app/secret/a (settings global)")
+	var app struct {
+		Secret struct{ A any }
+		SMTP   any
+	}
+	require.ErrorIs(t, s.Decode("app", &app), config.ErrNoKey)
+	var smtp struct{ Password string }
+	require.ErrorIs(t, s.Decode("app/smtp", &smtp), config.ErrNoKey)
+
+	s = open(t, config.Config{Keys: &config.Keys{}, Store: poor, Environ: []string{"APP_SECRET_A=mine"}})
+	a, err := config.Read(s, "app/secret/a", "")
+	require.NoError(t, err, "a higher layer has it")
+	require.Equal(t, "mine", a)
+
+	below := &config.Keys{}
+	config.New("app/smtp/password", "", config.In(below))
+	_, err = config.Open(ctx, config.Config{Keys: below, Store: poor, Environ: []string{}})
+	require.ErrorIs(t, err, config.ErrNoKey, "what is declared is missed, in a tree, too")
 }
 
 // TestKeysAreRotated: the first key encrypts, all decrypt.

@@ -28,6 +28,7 @@ type held struct {
 	clear    bool // a secret that is not encrypted in the collection
 	declared *entry
 	over     []Origin
+	locked   error // why there is no value: it could not be decrypted
 }
 
 func (s *Snapshot) snapshot() *Snapshot { return s }

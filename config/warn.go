@@ -10,8 +10,8 @@ import (
 )
 
 // warn logs what is new in a snapshot and looks like a mistake, though it does no
-// harm: paths that are nearly declared, and secrets that are in the collection in the
-// clear.
+// harm: paths that are nearly declared, secrets that are in the collection in the
+// clear, and those that there is no key for.
 func (s *Snapshot) warn(ctx context.Context, old *Snapshot) {
 	var declared []string
 	for path, h := range s.values {
@@ -25,6 +25,9 @@ func (s *Snapshot) warn(ctx context.Context, old *Snapshot) {
 			if guess := nearest(path, declared, typingMistakes(path)); guess != "" {
 				zerolog.Ctx(ctx).Warn().Str("path", path).Stringer("origin", h.origin).Msgf("the setting is not declared: did you mean %s?", guess)
 			}
+		}
+		if h.locked != nil && was.locked == nil {
+			zerolog.Ctx(ctx).Warn().Err(h.locked).Msg("the secret is left out: nothing here has declared it, and there is no key to read it")
 		}
 		if h.clear && !was.clear {
 			zerolog.Ctx(ctx).Warn().Str("path", path).Stringer("origin", h.origin).
