@@ -50,11 +50,13 @@ type Value struct {
 }
 
 // Values returns all settings, the declared ones that have their defaults too, by
-// path.
+// path. A secret that there is no key for is none.
 func (s *Snapshot) Values() []Value {
 	list := make([]Value, 0, len(s.values))
 	for _, path := range slices.Sorted(maps.Keys(s.values)) {
-		list = append(list, s.values[path].value(path))
+		if v, ok := s.Value(path); ok {
+			list = append(list, v)
+		}
 	}
 	return list
 }
@@ -62,7 +64,7 @@ func (s *Snapshot) Values() []Value {
 // Value returns one setting; ok is false when it is neither set nor declared.
 func (s *Snapshot) Value(path string) (v Value, ok bool) {
 	h, ok := s.values[path]
-	return h.value(path), ok
+	return h.value(path), ok && h.locked == nil
 }
 
 func (h held) value(path string) Value {
@@ -137,9 +139,10 @@ func (s *Snapshot) compare(later *Snapshot) Changes {
 	maps.Copy(all, later.values)
 	changes := Changes{}
 	for _, path := range slices.Sorted(maps.Keys(all)) {
-		old, had := s.values[path]
-		now, has := later.values[path]
-		if had == has && old.same(now) || !had && now.origin.Layer == LayerDefault { // declared since
+		old, now := s.values[path], later.values[path]
+		_, had := s.Value(path)
+		_, has := later.Value(path)
+		if had == has && (!has || old.same(now)) || !had && now.origin.Layer == LayerDefault { // declared since
 			continue
 		}
 		c := Change{Path: path, Secret: old.secret || now.secret, From: old.origin, Origin: now.origin}
