@@ -269,17 +269,17 @@ func (f *faulty) storm(random *rand.Rand, every time.Duration, progress *atomic.
 }
 
 // loseReplies loses the reply to the next command of each of these names, with
-// its connection, and to another one each time two seconds later, until calm
-// is called.
+// its connection, and to others later, until calm is called. The pauses grow from two
+// seconds on, so that on a slow machine, too, commands succeed between them.
 func (f *faulty) loseReplies(commands ...string) (calm func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var losing sync.WaitGroup
 	for _, command := range commands {
 		losing.Go(func() {
-			for ctx.Err() == nil {
+			for pause := 2 * time.Second; ctx.Err() == nil; pause *= 2 {
 				select {
 				case <-f.Lose(1, command).Done():
-					after(ctx, 2*time.Second)
+					after(ctx, pause)
 				case <-ctx.Done():
 				}
 			}

@@ -24,6 +24,11 @@ var uri string
 // URI is that of the store, without a database.
 func URI() string { return uri }
 
+// Slow reports whether tests of many servers should have fewer: under the race
+// detector the store behind the embedded one notes the stack of whoever makes an
+// iterator, which takes it twenty times as long for everything.
+func Slow() bool { return raced && os.Getenv("FLEETCAST_TEST_URI") == "" }
+
 // Main runs a package's tests on the store, for its TestMain, and returns the exit
 // code. Goroutines that are left in the end fail them, but for those in the
 // functions that ignore names.

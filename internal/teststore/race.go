@@ -1,0 +1,5 @@
+//go:build race
+
+package teststore
+
+const raced = true
