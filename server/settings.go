@@ -115,15 +115,13 @@ func (s *Server) followSettings() error {
 	s.following.Lock()
 	defer s.following.Unlock()
 	was, is := s.followed, s.given.follow(s.given.Settings.Snapshot())
-	_, err := s.Configure(func(c *Config) {
-		put(&c.Heartbeat, was.heartbeat, is.heartbeat)
-		put(&c.ShutdownTimeout, was.shutdownTimeout, is.shutdownTimeout)
-		put(&c.Pool.Workers, was.pool.Workers, is.pool.Workers)
-		put(&c.Pool.PollInterval, was.pool.PollInterval, is.pool.PollInterval)
-		put(&c.Pool.Recheck, was.pool.Recheck, is.pool.Recheck)
-		put(&c.Pool.StuckAfter, was.pool.StuckAfter, is.pool.StuckAfter)
-		put(&c.Pool.Filter, was.pool.Filter, is.pool.Filter)
-	})
+	do := func() (bool, error) { return s.configureFrom(was, is) }
+	var err error
+	if s.pool != nil && was.pool.Workers != is.pool.Workers {
+		_, err = s.perform(request{change: ChangeResize, by: BySettings}, do)
+	} else {
+		_, err = do()
+	}
 	if err == nil && was.level != is.level {
 		err = s.setLevel(is.level)
 	}
@@ -132,6 +130,19 @@ func (s *Server) followSettings() error {
 	}
 	s.followed = is
 	return nil
+}
+
+// configureFrom changes what is different.
+func (s *Server) configureFrom(was, is followed) (changed bool, err error) {
+	return s.Configure(func(c *Config) {
+		put(&c.Heartbeat, was.heartbeat, is.heartbeat)
+		put(&c.ShutdownTimeout, was.shutdownTimeout, is.shutdownTimeout)
+		put(&c.Pool.Workers, was.pool.Workers, is.pool.Workers)
+		put(&c.Pool.PollInterval, was.pool.PollInterval, is.pool.PollInterval)
+		put(&c.Pool.Recheck, was.pool.Recheck, is.pool.Recheck)
+		put(&c.Pool.StuckAfter, was.pool.StuckAfter, is.pool.StuckAfter)
+		put(&c.Pool.Filter, was.pool.Filter, is.pool.Filter)
+	})
 }
 
 // warnUnknown names settings in fleetcast/ that this version does not know: of a later

@@ -145,13 +145,16 @@ func TestBadSettingsLeaveTheServerAsItIs(t *testing.T) {
 func TestRefreshLeavesWhatEventsHaveChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := runLive(t, "fleetcast: {max_workers: 3}", nil)
+		states := listen(t, l.Topics().State, sayState)
 		_, err := l.pool.Resize(8)
 		require.NoError(t, err)
 		l.changed("fleetcast: {max_workers: 3, stuck_after: 1m}")
 		require.Equal(t, 8, l.pool.Size())
 		require.Equal(t, time.Minute, l.pool.Config().StuckAfter)
+		require.Empty(t, states.since())
 		l.changed("fleetcast: {max_workers: 4}")
 		require.Equal(t, 4, l.pool.Size())
+		require.Equal(t, []string{"requested resize by settings: running", "applied resize by settings: running"}, states.since())
 		l.end()
 	})
 }

@@ -72,10 +72,11 @@ type Origin string
 
 // The origins of changes.
 const (
-	ByEvent   Origin = "event"   // somebody in the fleet
-	ByProgram Origin = "program" // Run, Stop, Kill, the end of Run's context
-	ByHold    Origin = "hold"    // a [Hold] that was in force before
-	ByGap     Origin = "gap"     // the desired state, made up for after a gap
+	ByEvent    Origin = "event"    // somebody in the fleet
+	ByProgram  Origin = "program"  // Run, Stop, Kill, the end of Run's context
+	ByHold     Origin = "hold"     // a [Hold] that was in force before
+	ByGap      Origin = "gap"      // the desired state, made up for after a gap
+	BySettings Origin = "settings" // another number of workers in the live settings
 )
 
 // StateNotice is one moment in the life of a server.
