@@ -3,8 +3,9 @@ package config
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
+
+	"github.com/fleetcast/fleetcast/internal/spelling"
 )
 
 // maxPath bounds a path, in bytes.
@@ -76,42 +77,9 @@ func join(path, name string) string {
 	return path + "/" + name
 }
 
-// nearest returns the known path that differs least, by at most so many edits; empty
-// when there is none.
-func nearest(path string, known []string, limit int) string {
-	best := ""
-	for _, k := range slices.Sorted(slices.Values(known)) {
-		if n := edits(path, k); n <= limit {
-			best, limit = k, n-1
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
-}
-
 // didYouMean completes a message about an unknown path.
 func didYouMean(path string, known []string) string {
-	if guess := nearest(path, known, min(len(path)/3, 4)); guess != "" {
+	if guess := spelling.Nearest(path, known, min(len(path)/3, 4)); guess != "" {
 		return fmt.Sprintf("; did you mean %q?", guess)
 	}
 	return ""

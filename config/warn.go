@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/rs/zerolog"
+
+	"github.com/fleetcast/fleetcast/internal/spelling"
 )
 
 // warn logs what is new in a snapshot and looks like a mistake, though it does no
@@ -22,7 +24,7 @@ func (s *Snapshot) warn(ctx context.Context, old *Snapshot) {
 	for _, path := range slices.Sorted(maps.Keys(s.values)) {
 		h, was := s.values[path], old.values[path]
 		if h.declared == nil && was.origin != h.origin {
-			if guess := nearest(path, declared, typingMistakes(path)); guess != "" {
+			if guess := spelling.Nearest(path, declared, typingMistakes(path)); guess != "" {
 				zerolog.Ctx(ctx).Warn().Str("path", path).Stringer("origin", h.origin).Msgf("the setting is not declared: did you mean %s?", guess)
 			}
 		}

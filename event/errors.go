@@ -3,8 +3,9 @@ package event
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/fleetcast/fleetcast/internal/spelling"
 )
 
 var (
@@ -87,35 +88,7 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// nearest returns the known name with the fewest edits to name, if they are
-// few enough for a typing mistake.
+// nearest returns the known name that name is a typing mistake of, if there is one.
 func nearest(name string, known []string) string {
-	best, fewest := "", len(name)/2+1
-	for _, k := range slices.Sorted(slices.Values(known)) {
-		if d := edits(strings.ToLower(name), strings.ToLower(k)); d < fewest {
-			best, fewest = k, d
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return spelling.Nearest(name, known, len(name)/2)
 }

@@ -86,22 +86,9 @@ func (a *app) settingsForCompletion(cmd *cobra.Command) (paths []string) {
 }
 
 func (a *app) listForCompletion(cmd *cobra.Command) []config.Setting {
-	if err := a.prepare(cmd); err != nil {
-		return nil
-	}
-	a.timeout = min(a.timeout, completionTimeout)
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
-	defer cancel()
-	s, err := a.connect(ctx)
-	if err != nil {
-		return nil
-	}
-	defer s.close()
-	list, err := config.NewStore(s.db, config.StoreConfig{}).List(ctx, config.Filter{})
-	if err != nil {
-		return nil
-	}
-	return list
+	return forCompletion(a, cmd, func(ctx context.Context, s *store) ([]config.Setting, error) {
+		return config.NewStore(s.db, config.StoreConfig{}).List(ctx, config.Filter{})
+	})
 }
 
 // completeScopes completes the flags of a scope by the servers there are, and

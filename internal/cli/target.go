@@ -181,8 +181,14 @@ func (a *app) completeServers(word func(server.Entry) (value, hint string)) cobr
 	}
 }
 
-// registryForCompletion is quick and silent: nobody waits long for a Tab.
 func (a *app) registryForCompletion(cmd *cobra.Command) []server.Entry {
+	return forCompletion(a, cmd, func(ctx context.Context, s *store) ([]server.Entry, error) {
+		return server.NewRegistry(s.db).ListTables(ctx)
+	})
+}
+
+// forCompletion reads a list, quickly and silently: nobody waits long for a Tab.
+func forCompletion[T any](a *app, cmd *cobra.Command, read func(context.Context, *store) ([]T, error)) []T {
 	if err := a.prepare(cmd); err != nil {
 		return nil
 	}
@@ -194,9 +200,9 @@ func (a *app) registryForCompletion(cmd *cobra.Command) []server.Entry {
 		return nil
 	}
 	defer s.close()
-	entries, err := server.NewRegistry(s.db).ListTables(ctx)
+	list, err := read(ctx, s)
 	if err != nil {
 		return nil
 	}
-	return entries
+	return list
 }
