@@ -153,7 +153,7 @@ matched; 4 incomplete: somebody who should have answered has not; 130 interrupte
 
 	root.AddCommand(
 		a.devCommand(), a.storeCommand(), a.serverCommand(), a.publishCommand(),
-		a.serversCommand(), a.pingCommand(), a.execCommand(), a.eventsCommand(), a.repliesCommand(),
+		a.serversCommand(), a.pingCommand(), a.doctorCommand(), a.execCommand(), a.eventsCommand(), a.repliesCommand(),
 		a.auditCommand(), a.eventCommand(), a.listenCommand(), a.actionsCommand(), a.configCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.everydayCommands()...)
