@@ -29,7 +29,18 @@ func Redirect(s *Settings, store *Store) { s.cfg.Store = store }
 func YAML(list []Exported) ([]byte, error) { return yaml.Marshal(list) }
 
 // WithKeyring returns the same collection with other keys.
-func WithKeyring(s *Store, k *Keyring) *Store { return &Store{s.coll, k, s.by} }
+func WithKeyring(s *Store, k *Keyring) *Store {
+	other := *s
+	other.keys = k
+	return &other
+}
+
+// WithSecret returns the same collection with other paths that are secret.
+func WithSecret(s *Store, secret func(path string) bool) *Store {
+	other := *s
+	other.declaredSecret = secret
+	return &other
+}
 
 // PutSealed writes a sealed value where it does not belong.
 func PutSealed(ctx context.Context, s *Store, path string, scope Scope, sealed Sealed) error {

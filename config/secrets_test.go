@@ -250,6 +250,33 @@ func TestSecretsWithoutAKey(t *testing.T) {
 	require.Len(t, list, 2)
 }
 
+// TestSecretsInTheClear: what was set before it was declared secret is not shown either.
+func TestSecretsInTheClear(t *testing.T) {
+	v := newVault(t)
+	ctx := t.Context()
+	set(t, v.store, config.Write{Path: "app/token", Value: "hush-1"})
+	set(t, v.store, config.Write{Path: "app/token", Value: "hush-2"})
+	set(t, v.store, config.Write{Path: "app/host", Value: "db1"})
+	store := config.WithSecret(v.store, func(path string) bool { return path == "app/token" })
+	one, err := store.Get(ctx, "app/token", config.Global)
+	require.NoError(t, err)
+	require.True(t, one.Secret)
+	list, err := store.List(ctx, config.Filter{})
+	require.NoError(t, err)
+	require.Equal(t, "db1", list[0].Value)
+	records, err := store.History(ctx, config.Filter{}, 0)
+	require.NoError(t, err)
+	_, err = store.Export(ctx, config.Filter{})
+	require.ErrorContains(t, err, "app/token for global is secret, and in the collection in the clear")
+	imported, err := store.Import(ctx, []config.Exported{{Path: "app/token", Scope: config.Global, Value: "hush-3"}}, config.Import{})
+	require.NoError(t, err)
+	require.True(t, imported[0].Changed)
+	gone, err := store.Unset(ctx, "app/token", config.Global, nil)
+	require.NoError(t, err)
+	v.say(one, list, records, imported, gone)
+	require.NotContains(t, v.said.String(), "hush")
+}
+
 // TestSecretsOfOthers: a process without a key works beside one that has secrets, and
 // is told when it asks for one of them.
 func TestSecretsOfOthers(t *testing.T) {

@@ -24,6 +24,9 @@ const Collection = "settings"
 type StoreConfig struct {
 	// Keyring encrypts and decrypts secrets. Default: none.
 	Keyring *Keyring
+	// Secret reports whether a path has been declared secret, so that a value that was
+	// set before that, in the clear, is not shown either. Default: none has.
+	Secret func(path string) bool
 	// By is who changes settings. Default: [event.ThisProcess].
 	By event.Publisher
 }
@@ -36,14 +39,23 @@ type Store struct {
 	coll *mongo.Collection
 	keys *Keyring
 	by   event.Publisher
+
+	declaredSecret func(path string) bool
 }
 
 // NewStore returns the settings in this database. It does no I/O.
 func NewStore(db *mongo.Database, cfg StoreConfig) *Store {
 	// From the primary, whatever the URI says: what was just written counts.
 	lasting := options.Collection().SetReadPreference(readpref.Primary()).SetWriteConcern(writeconcern.Majority())
-	return &Store{db.Collection(Collection, lasting), cfg.Keyring, cmp.Or(cfg.By, event.ThisProcess())}
+	s := &Store{db.Collection(Collection, lasting), cfg.Keyring, cmp.Or(cfg.By, event.ThisProcess()), cfg.Secret}
+	if s.declaredSecret == nil {
+		s.declaredSecret = func(string) bool { return false }
+	}
+	return s
 }
+
+// secret reports whether nobody shall see what is at a path.
+func (s *Store) secret(path string) bool { return SecretPath(path) || s.declaredSecret(path) }
 
 // Setting is the value of a path in a scope, as the collection has it.
 type Setting struct {
@@ -79,6 +91,7 @@ type stored struct {
 	History []content `bson:"history,omitempty"` // former versions, the oldest first
 
 	exists bool // in the collection
+	hidden bool // nobody shall see the value, though it may be in the clear
 }
 
 // documentID is the _id: a path has no @.
@@ -87,7 +100,7 @@ func documentID(path string, scope Scope) string { return path + "@" + string(sc
 func (s stored) isSet() bool { return s.exists && !s.Now.Unset }
 
 // secret reports whether nobody shall see the value.
-func (s stored) secret() bool { return s.Now.Sealed != nil || SecretPath(s.Path) }
+func (s stored) secret() bool { return s.Now.Sealed != nil || s.hidden }
 
 func (s stored) setting() Setting {
 	return Setting{
@@ -101,7 +114,7 @@ func (s stored) shown(c content) any {
 	switch {
 	case c.Unset:
 		return nil
-	case c.Sealed != nil || c.Value == nil || SecretPath(s.Path):
+	case c.Sealed != nil || c.Value == nil || s.hidden:
 		return event.Hidden
 	}
 	v, err := plain(c.Value)
@@ -163,7 +176,7 @@ func (s *Store) find(ctx context.Context, path string, scope Scope) (stored, err
 var withoutHistory = bson.D{{Key: "history", Value: 0}}
 
 func (s *Store) read(ctx context.Context, path string, scope Scope, opts *options.FindOneOptionsBuilder) (stored, error) {
-	d := stored{ID: documentID(path, scope), Path: path, Scope: scope}
+	d := stored{ID: documentID(path, scope), Path: path, Scope: scope, hidden: s.secret(path)}
 	err := s.coll.FindOne(ctx, bson.D{{Key: "_id", Value: d.ID}}, opts).Decode(&d)
 	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
 		return d, unavailable("read the setting "+path, err)
@@ -212,13 +225,20 @@ func (s *Store) load(ctx context.Context, scopes []Scope) ([]stored, error) {
 }
 
 func (s *Store) query(ctx context.Context, query bson.D) ([]stored, error) {
-	cursor, err := s.coll.Find(ctx, query, options.Find().SetProjection(withoutHistory))
-	var docs []stored
-	if err == nil {
-		err = cursor.All(ctx, &docs)
-	}
+	docs, err := s.all(ctx, query, options.Find().SetProjection(withoutHistory))
 	if err != nil {
 		return nil, unavailable("read the settings", err)
 	}
 	return inOrder(docs), nil
+}
+
+func (s *Store) all(ctx context.Context, query bson.D, opts *options.FindOptionsBuilder) (docs []stored, err error) {
+	cursor, err := s.coll.Find(ctx, query, opts)
+	if err == nil {
+		err = cursor.All(ctx, &docs)
+	}
+	for i := range docs {
+		docs[i].hidden = s.secret(docs[i].Path)
+	}
+	return docs, err
 }

@@ -35,7 +35,8 @@ func (s *Sealed) UnmarshalYAML(node *yaml.Node) error {
 	return err
 }
 
-// Export returns the settings that match, by path and scope.
+// Export returns the settings that match, by path and scope. Of a secret that is in the
+// collection in the clear it returns an error: [Store.Reseal] encrypts it.
 func (s *Store) Export(ctx context.Context, f Filter) ([]Exported, error) {
 	docs, err := s.query(ctx, f.query())
 	if err != nil {
@@ -47,6 +48,9 @@ func (s *Store) Export(ctx context.Context, f Filter) ([]Exported, error) {
 		if e.Sealed == nil {
 			if e.Value, err = plain(d.Now.Value); err != nil {
 				return nil, fmt.Errorf("%s for %s: %w", d.Path, d.Scope, err)
+			}
+			if file, _, _ := splitReference(e.Value); file == "" && d.hidden {
+				return nil, fmt.Errorf("%s for %s is secret, and in the collection in the clear: encrypt it first, by `fleetcast config reseal`", d.Path, d.Scope)
 			}
 		}
 		list = append(list, e)
@@ -151,7 +155,7 @@ func (s *Store) importOne(ctx context.Context, w planned, dry bool, result *Impo
 	if old.exists {
 		result.Old = old.shown(old.Now)
 	}
-	next := stored{Path: w.Path, Scope: w.Scope, Now: w.content}
+	next := stored{Path: w.Path, Scope: w.Scope, Now: w.content, hidden: s.secret(w.Path)}
 	result.New = next.shown(next.Now)
 	if s.equal(old, next) {
 		return nil

@@ -29,11 +29,7 @@ type Record struct {
 // of each path and scope the last [MaxHistory] at most. Limit bounds their number, 0
 // does not.
 func (s *Store) History(ctx context.Context, f Filter, limit int) ([]Record, error) {
-	cursor, err := s.coll.Find(ctx, f.query(), options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
-	var docs []stored
-	if err == nil {
-		err = cursor.All(ctx, &docs)
-	}
+	docs, err := s.all(ctx, f.query(), options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return nil, unavailable("read the history of the settings", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +74,9 @@ func (a *app) withSettings(ctx context.Context, do func(ctx context.Context, s *
 	defer st.close()
 	bounded, cancel := context.WithTimeoutCause(ctx, a.timeout, fmt.Errorf("the database did not answer within --timeout %s", a.timeout))
 	defer cancel()
-	err = do(bounded, &settings{config.NewStore(st.db, config.StoreConfig{Keyring: keys}), st, server.NewRegistry(st.db)})
+	s := &settings{store: st, registry: server.NewRegistry(st.db)}
+	s.Store = config.NewStore(st.db, config.StoreConfig{Keyring: keys, Secret: s.secrets(bounded)})
+	err = do(bounded, s)
 	if errors.Is(err, context.DeadlineExceeded) && bounded.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(bounded), err)
 	}
@@ -108,6 +111,16 @@ type declared struct {
 func (s *settings) declarations(ctx context.Context) ([]declared, error) {
 	entries, err := s.registry.ListTables(ctx)
 	return declaredByAny(entries), err
+}
+
+// secrets tells which paths servers have declared secret. When that cannot be read,
+// all are.
+func (s *settings) secrets(ctx context.Context) func(path string) bool {
+	read := sync.OnceValues(func() ([]declared, error) { return s.declarations(ctx) })
+	return func(path string) bool {
+		list, err := read()
+		return err != nil || slices.ContainsFunc(list, func(d declared) bool { return d.Path == path && d.Secret })
+	}
 }
 
 func declaredByAny(entries []server.Entry) []declared {
