@@ -113,7 +113,7 @@ release: ## static binaries in dist/ with checksums; one commit and one Go give 
 	@rm -rf dist && mkdir dist
 	@set -e; for release in $(RELEASES); do \
 	  file=dist/fleetcast-$${release%/*}-$${release#*/}; echo "$$file"; \
-	  CGO_ENABLED=0 GOOS=$${release%/*} GOARCH=$${release#*/} go build -trimpath -ldflags "-s -w -X $(MODULE)/internal/cli.version=$(VERSION)" -o $$file ./cmd/fleetcast; \
+	  CGO_ENABLED=0 GOOS=$${release%/*} GOARCH=$${release#*/} go build -trimpath -buildvcs=true -ldflags "-s -w -X $(MODULE)/internal/cli.version=$(VERSION)" -o $$file ./cmd/fleetcast; \
 	done
 	@cd dist && sha256sum fleetcast-* | tee SHA256SUMS
 
