@@ -122,7 +122,7 @@ func (b *Bus) audits(e Event) Auditor {
 // prepareAct completes an act before it is encoded. For an event that is recorded
 // and not waited for it reads who is meant; for others it does no I/O.
 func (b *Bus) prepareAct(ctx context.Context, act *Act) error {
-	act.Event.Publisher = b.publisher()
+	act.Event.Publisher = b.publisher(act.Event)
 	b.learnHere(&act.Event)
 	if b.audits(act.Event) == nil || act.Expected != nil {
 		return nil

@@ -93,6 +93,13 @@ func TestCallIsRecorded(t *testing.T) {
 		require.NotZero(t, act.Event.Publisher.PID)
 		require.Equal(t, act.Event.ID, f.stored()[0].ID)
 
+		inName := event.New(act.Event.Name, act.Event.Action, numbered(2).Parameters, event.By("alice"))
+		_, err := a.bus().Publish(t.Context(), inName)
+		require.NoError(t, err)
+		require.Equal(t, "alice", a.acts[1].Event.Publisher.User)
+		require.Equal(t, act.Event.Publisher.PID, a.acts[1].Event.Publisher.PID)
+		require.Equal(t, "alice", f.stored()[1].Publisher.User)
+
 		require.Len(t, a.outcomes, 1)
 		how := a.outcomes[0]
 		require.Equal(t, event.EndedWait, how.Ending)

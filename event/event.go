@@ -56,7 +56,8 @@ type Event struct {
 	// Coalesce lets subscribers merge it with others, see [Coalesced].
 	Coalesce bool
 
-	err error // a fault found by New, reported by Publish
+	by  string // see By
+	err error  // a fault found by New, reported by Publish
 }
 
 // Publisher says who published an event.
@@ -78,6 +79,10 @@ func To(t Target) Option { return func(e *Event) { e.Target = t } }
 // Expires lets the event be refused by servers that see it later than at, by
 // the database's clock.
 func Expires(at time.Time) Option { return func(e *Event) { e.ExpiresAt = at } }
+
+// By lets the event be published in the name of a user whom this program knows, such
+// as the one who has logged in to a console. Default: the user of the process.
+func By(user string) Option { return func(e *Event) { e.by = user } }
 
 // New makes an event for the named subscriber and action. The parameters are
 // anything that encodes to a BSON document: usually the action's own parameter
@@ -230,8 +235,12 @@ var thisProcess = sync.OnceValue(func() Publisher {
 // [Config.App].
 func ThisProcess() Publisher { return thisProcess() }
 
-func (b *Bus) publisher() Publisher {
+// publisher is who publishes e.
+func (b *Bus) publisher(e Event) Publisher {
 	p := thisProcess()
 	p.App = cmp.Or(b.cfg.App, p.App)
+	if e.by != "" {
+		p.User, p.SudoUser = e.by, ""
+	}
 	return p
 }

@@ -81,7 +81,7 @@ func (c *call) unanswered() bool {
 // tell publishes what only Buses understand.
 func (c *call) tell(ctx context.Context, action string) error {
 	e := New(callSubscriber, action, interest{c.event.ID}, To(c.event.Target))
-	e.Publisher = c.bus.publisher()
+	e.Publisher = c.bus.publisher(c.event)
 	doc, err := e.encode()
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 // acting is a command that publishes one event and waits for the answers.
@@ -30,7 +31,7 @@ type ownWays struct {
 	options []event.CallOption
 	show    func(event.Event, event.Reply) // an answer, in place of printReply
 	// report prints the summary, in place of printOutcome.
-	report func(e event.Event, sum event.Summary, finals []event.Reply, out callOutput) error
+	report func(e event.Event, sum event.Summary, finals []event.Reply, out output.Call) error
 	// failures counts the answers that are done, and a failure to this command, for
 	// --max-failures.
 	failures func(finals []event.Reply) int
@@ -75,7 +76,7 @@ func (act *acting) check(e event.Event) error {
 		return usageError("--worker-id is for stop, kill and thread-dump of workers: %s %s is for whole servers", e.Name, e.Action)
 	case workers && e.Name == "worker" && e.Action != "thread_dump" && !namesServers(e.Target) && !act.allServers:
 		return usageError("--worker-id %s alone means that worker of every server: add --server, --server-id, --host, --pid or --label, "+
-			"or --all-servers if you mean it", strings.Join(numbers(e.Target.WorkerIDs), ","))
+			"or --all-servers if you mean it", strings.Join(output.Numbers(e.Target.WorkerIDs), ","))
 	case act.minServers < 0:
 		return usageError("--min-servers %d: a number of servers", act.minServers)
 	case isSticky(e) && act.batch.size != "":

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -124,7 +125,7 @@ func (a *app) printAction(action actionOutput) {
 	a.printf("%s %s: %s\n", action.Subscriber, action.Action, action.Doc)
 	a.printf("  servers: %s\n", strings.Join(action.Servers, ", "))
 	if action.ExpiresMS > 0 {
-		a.printf("  refused when it comes later than %s\n", short(time.Duration(action.ExpiresMS)*time.Millisecond))
+		a.printf("  refused when it comes later than %s\n", output.Short(time.Duration(action.ExpiresMS)*time.Millisecond))
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	for _, p := range action.Parameters {

@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -97,7 +98,7 @@ func (a *app) auditOne(ctx context.Context, registry *server.Registry, hex strin
 		return err
 	}
 	if a.output != "text" {
-		return a.printJSON(toAuditOutput(entry))
+		return a.printJSON(output.ToAudit(entry))
 	}
 	printAuditEntry(a.Stdout, entry)
 	return nil
@@ -109,9 +110,9 @@ func (a *app) auditList(ctx context.Context, registry *server.Registry, f server
 		return err
 	}
 	if a.output != "text" {
-		out := make([]auditOutput, 0, len(entries))
+		out := make([]output.Audit, 0, len(entries))
 		for _, e := range entries {
-			out = append(out, toAuditOutput(e))
+			out = append(out, output.ToAudit(e))
 		}
 		err = printAll(a, out)
 	} else if len(entries) > 0 {

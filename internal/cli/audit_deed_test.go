@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -52,5 +53,5 @@ func TestDeedsInTheAudit(t *testing.T) {
 	require.Equal(t, []server.AuditState{server.AuditComplete, server.AuditFailed, server.AuditUnknown},
 		[]server.AuditState{entries[0].State(), entries[1].State(), entries[2].State()})
 	require.Equal(t, []bool{false, true, true}, []bool{entries[0].Failed(), entries[1].Failed(), entries[2].Failed()})
-	require.True(t, toAuditOutput(entries[0]).Deed)
+	require.True(t, output.ToAudit(entries[0]).Deed)
 }

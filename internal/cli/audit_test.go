@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -70,11 +71,11 @@ func TestAuditOutput(t *testing.T) {
 		printAuditEntry(&text, e)
 	}
 	golden(t, "audit.txt", text.String())
-	require.NoError(t, (&app{Process: Process{Stdout: &json}, output: "json"}).printJSON(toAuditOutput(all)))
+	require.NoError(t, (&app{Process: Process{Stdout: &json}, output: "json"}).printJSON(output.ToAudit(all)))
 	golden(t, "audit.json", json.String())
 	states := ""
 	for _, e := range entries {
-		states += string(toAuditOutput(e).State) + " "
+		states += string(output.ToAudit(e).State) + " "
 	}
 	require.Equal(t, "incomplete complete left incomplete publish_failed not_waited incomplete waiting unknown ", states)
 }

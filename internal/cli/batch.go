@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 // batchFlags roll an action over the fleet.
@@ -87,7 +88,7 @@ func (r *rollOut) next(ctx context.Context, batch []event.Member, all int) error
 	target := r.event.Target
 	target.ServerIDs = idsOf(batch)
 	e := event.New(r.event.Name, r.event.Action, r.event.Parameters, event.To(target), event.Secret(r.event.Secret...))
-	r.app.say("batch %d: %s, %d of %d\n", r.batches, plural(len(batch), "server"), r.sum.Matched+len(batch), all)
+	r.app.say("batch %d: %s, %d of %d\n", r.batches, output.Plural(len(batch), "server"), r.sum.Matched+len(batch), all)
 	sum, finals, err := r.app.await(ctx, r.bus, r.act, e, r.app.shower(r.act, e))
 	r.finals = append(r.finals, finals...)
 	r.add(sum, batch)
@@ -131,7 +132,7 @@ func (r *rollOut) failed() int {
 // conclude prints the summary of all batches.
 func (r *rollOut) conclude(ctx context.Context, untouched []event.Member) error {
 	a := r.app
-	out := toCallOutput(r.event, r.sum, r.finals)
+	out := output.ToCall(r.event, r.sum, r.finals)
 	out.Batches = r.batches
 	for _, m := range untouched {
 		out.UntouchedServers = append(out.UntouchedServers, m.Name)
@@ -140,7 +141,7 @@ func (r *rollOut) conclude(ctx context.Context, untouched []event.Member) error 
 		return err
 	}
 	if len(untouched) > 0 {
-		a.say("stopped after batch %d, %s had no part in it: %s\n", r.batches, plural(len(untouched), "server"), out.UntouchedServers)
+		a.say("stopped after batch %d, %s had no part in it: %s\n", r.batches, output.Plural(len(untouched), "server"), out.UntouchedServers)
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -15,6 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
@@ -89,7 +90,7 @@ func TestParameters(t *testing.T) {
 				require.Nil(t, doc)
 				return
 			}
-			require.JSONEq(t, test.want, string(toJSON(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: doc})))
+			require.JSONEq(t, test.want, string(output.JSON(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: doc})))
 		})
 	}
 	for _, bad := range []parameterFlags{{json: "{"}, {json: "[1]"}, {pairs: []string{"x"}}, {pairs: []string{"=x"}}} {
@@ -141,11 +142,11 @@ func TestOutputShapes(t *testing.T) {
 	}
 	var out bytes.Buffer
 	a := &app{Process: Process{Stdout: &out}, output: "json"}
-	require.NoError(t, printAll(a, toServerOutputs([]server.Entry{entry}, 10*time.Minute)))
+	require.NoError(t, printAll(a, output.ToServers([]server.Entry{entry}, 10*time.Minute)))
 	golden(t, "servers.json", out.String())
 
 	out.Reset()
-	require.NoError(t, (&serversView{workers: true}).table(&out, toServerOutputs(entries, 10*time.Minute)))
+	require.NoError(t, (&serversView{workers: true}).table(&out, output.ToServers(entries, 10*time.Minute)))
 	printHolds(&out, []server.Hold{
 		{Publisher: event.Publisher{User: "ann", Host: "desk"}, At: at},
 		{Target: event.Target{Labels: map[string]string{"role": "web"}}, Publisher: event.Publisher{User: "bob", Host: "desk"}, At: at},
@@ -183,7 +184,7 @@ func TestMissingInWords(t *testing.T) {
 	a := &app{Process: Process{Stdout: &text, Stderr: &errs}, output: "text"}
 	require.NoError(t, a.printSummary(e, sum, nil))
 	golden(t, "missing.txt", text.String()+errs.String())
-	out := toCallOutput(e, sum, nil)
+	out := output.ToCall(e, sum, nil)
 	require.Equal(t, 2, out.Gone)
 	require.Equal(t, map[string]int{"f": 3}, out.LostReplies)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/config"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -201,7 +202,7 @@ func checkPrefix(args []string) (string, error) {
 func atMost(n int, names string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
-			return usageError("%s takes at most %s: %s", cmd.CommandPath(), plural(n, "argument"), names)
+			return usageError("%s takes at most %s: %s", cmd.CommandPath(), output.Plural(n, "argument"), names)
 		}
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -19,7 +20,7 @@ const maxRecordedValue = 1 << 10
 
 // onRecord is a value as the audit has it.
 func onRecord(v any) any {
-	if text := valueText(v); len(text) > maxRecordedValue {
+	if text := output.ValueText(v); len(text) > maxRecordedValue {
 		return strings.ToValidUTF8(text[:maxRecordedValue], "") + "…"
 	}
 	return v
@@ -113,7 +114,7 @@ func (a *app) afterChange(ctx context.Context, s *store, r *refreshFlags, target
 	}
 	e, sum, finals, err := a.refreshed(ctx, s, r.wait, target)
 	if err == nil {
-		call := toCallOutput(e, sum, finals)
+		call := output.ToCall(e, sum, finals)
 		out.refreshed(&call)
 	}
 	if a.output == "json" {
@@ -129,7 +130,7 @@ func (a *app) afterChange(ctx context.Context, s *store, r *refreshFlags, target
 
 // changeOutput is what a command that changes settings prints in JSON.
 type changeOutput interface {
-	refreshed(*callOutput)
+	refreshed(*output.Call)
 	typed(word string)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/config"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -100,7 +101,7 @@ func (a *app) completeScopes(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("label", func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		var words []string
 		for _, e := range a.registryForCompletion(cmd) {
-			words = append(words, labelList(e.Labels)...)
+			words = append(words, output.LabelList(e.Labels)...)
 		}
 		return distinct(words, prefix), cobra.ShellCompDirectiveNoFileComp
 	})

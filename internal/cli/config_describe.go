@@ -8,21 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fleetcast/fleetcast/config"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
-
-// declarationOutput is a declared setting in JSON; the rules of output.go hold.
-type declarationOutput struct {
-	Path    string   `json:"path"`
-	Type    string   `json:"type"` // text, integer, number, boolean, duration, regexp, json, or list of one of them
-	Default string   `json:"default"`
-	Unit    string   `json:"unit"`
-	Doc     string   `json:"doc"`
-	Rules   string   `json:"rules"` // as min=1,max=9
-	Secret  bool     `json:"secret"`
-	Env     string   `json:"env"`     // the environment variable that wins over the collection
-	Servers []string `json:"servers"` // that have declared it so
-}
 
 func (a *app) configDescribeCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -52,10 +39,10 @@ func (a *app) configDescribe(ctx context.Context, s *settings, prefix string) er
 	if err != nil {
 		return err
 	}
-	out := []declarationOutput{}
+	out := []output.Declaration{}
 	for _, d := range known {
 		if under(d.Path, prefix) {
-			out = append(out, declarationOutput{d.Path, d.Type, d.Default, d.Unit, d.Doc, d.Rules, d.Secret, d.Env, d.servers})
+			out = append(out, output.ToDeclaration(d.Declaration, d.servers))
 		}
 	}
 	switch {
@@ -72,35 +59,23 @@ func (a *app) configDescribe(ctx context.Context, s *settings, prefix string) er
 	return a.tabulateDeclarations(out)
 }
 
-func (a *app) tabulateDeclarations(out []declarationOutput) error {
+func (a *app) tabulateDeclarations(out []output.Declaration) error {
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fprintf(w, "PATH\tTYPE\tDEFAULT\tSERVERS\tWHAT IT IS\n")
 	for _, d := range out {
-		fprintf(w, "%s\t%s\t%s\t%d\t%s\n", d.Path, d.typeWords(), clip(d.Default, longestValue/2), len(d.Servers), d.Doc)
+		fprintf(w, "%s\t%s\t%s\t%d\t%s\n", d.Path, d.TypeWords(), output.Clip(d.Default, output.LongestValue/2), len(d.Servers), d.Doc)
 	}
 	return w.Flush()
 }
 
-// typeWords say what its values are.
-func (d declarationOutput) typeWords() string {
-	text := d.Type
-	if d.Unit != "" && d.Type != config.Duration {
-		text += " of " + d.Unit
-	}
-	if d.Secret {
-		text += ", secret"
-	}
-	return text
-}
-
-func (a *app) printDeclarations(list []declarationOutput) {
+func (a *app) printDeclarations(list []output.Declaration) {
 	for i, d := range list {
 		if i > 0 {
 			a.printf("\n")
 		}
 		for _, line := range [][2]string{
-			{"path", d.Path}, {"type", d.typeWords()}, {"default", d.Default}, {"rules", d.Rules}, {"env", d.Env}, {"what", d.Doc},
-			{"servers", clip(strings.Join(d.Servers, ", "), 200)},
+			{"path", d.Path}, {"type", d.TypeWords()}, {"default", d.Default}, {"rules", d.Rules}, {"env", d.Env}, {"what", d.Doc},
+			{"servers", output.Clip(strings.Join(d.Servers, ", "), 200)},
 		} {
 			if line[1] != "" {
 				a.printf("%-8s %s\n", line[0], line[1])

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 func (a *app) configDiffCommand() *cobra.Command {
@@ -179,7 +180,7 @@ func exportedValue(e *config.Exported) any {
 
 // normal makes values of files and of the collection comparable: a file has an int
 // where the collection has an int64, and a tree where that has its JSON.
-func normal(v any) string { return valueText(v) }
+func normal(v any) string { return output.ValueText(v) }
 
 func (a *app) printSettingsDiff(d settingsDiff) error {
 	if a.output != "text" {
@@ -211,8 +212,8 @@ func (a *app) printSettingsDiff(d settingsDiff) error {
 
 // diffCell is a value in one line, whole.
 func diffCell(v any) string {
-	if text, ok := v.(string); ok && (text == "" || !printable(text)) {
+	if text, ok := v.(string); ok && (text == "" || !output.Printable(text)) {
 		return fmt.Sprintf("%q", text)
 	}
-	return valueText(v)
+	return output.ValueText(v)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -34,14 +35,14 @@ func (a *app) listEffective(ctx context.Context, prefix string, scopes *scopeFla
 			return err
 		}
 		a.sayMissing(sum)
-		a.say("%s\n", summaryLine(e, sum))
+		a.say("%s\n", output.SummaryLine(e, sum))
 		return a.ended(ctx, act, e, sum)
 	}
 	return a.actOn(ctx, s, act, event.New("config", "list", nil, event.To(target)))
 }
 
 func (a *app) printEffective(finals []event.Reply, prefix string) error {
-	out := []effectiveOutput{}
+	out := []output.Effective{}
 	for _, r := range finals {
 		var list subscribers.SettingList[[]config.Value]
 		if r.Kind != event.Done || r.Result(&list) != nil {
@@ -50,7 +51,7 @@ func (a *app) printEffective(finals []event.Reply, prefix string) error {
 		}
 		for _, v := range list.Settings {
 			if under(v.Path, prefix) {
-				out = append(out, toEffectiveOutput(r, v))
+				out = append(out, output.ToEffective(r, v))
 			}
 		}
 	}
@@ -63,7 +64,7 @@ func (a *app) printEffective(finals []event.Reply, prefix string) error {
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fprintf(w, "SERVER\tPATH\tVALUE\tFROM\n")
 	for _, v := range out {
-		fprintf(w, "%s\t%s\t%s\t%s\n", v.Server, v.Path, cell(v.Value), v.fromWords())
+		fprintf(w, "%s\t%s\t%s\t%s\n", v.Server, v.Path, output.Cell(v.Value), v.FromWords())
 	}
 	return w.Flush()
 }

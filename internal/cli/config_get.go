@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/config"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 func (a *app) configGetCommand() *cobra.Command {
@@ -57,9 +58,9 @@ func (a *app) configGet(ctx context.Context, s *settings, path string, scope con
 		}
 	}
 	if a.output != "text" {
-		return a.printJSON(toSettingOutput(one))
+		return a.printJSON(output.ToSetting(one))
 	}
-	a.printf("%s\n", valueText(one.Value))
+	a.printf("%s\n", output.ValueText(one.Value))
 	if one.Secret && !reveal {
 		a.say("it is secret: --reveal prints it, which is audited\n")
 	}
@@ -78,7 +79,7 @@ func (s *settings) reveal(ctx context.Context, path string, scope config.Scope) 
 
 // notSet says what there is instead.
 func (s *settings) notSet(ctx context.Context, path string, scope config.Scope) error {
-	message := fmt.Sprintf("%s is not set for %s", path, scopeWords(scope))
+	message := fmt.Sprintf("%s is not set for %s", path, output.ScopeWords(scope))
 	others, err := s.List(ctx, config.Filter{Under: path})
 	if err != nil {
 		return err
@@ -99,7 +100,7 @@ func (s *settings) notSet(ctx context.Context, path string, scope config.Scope) 
 		message += "; it is set " + strings.Join(elsewhere, ", ")
 	}
 	if below > 0 {
-		message += fmt.Sprintf("; %s below it: `fleetcast config list %s`", plural(below, "setting"), path)
+		message += fmt.Sprintf("; %s below it: `fleetcast config list %s`", output.Plural(below, "setting"), path)
 	}
 	known, err := s.declarations(ctx)
 	if err != nil {
@@ -107,7 +108,7 @@ func (s *settings) notSet(ctx context.Context, path string, scope config.Scope) 
 	}
 	for _, d := range known {
 		if d.Path == path && d.Default != "" {
-			message += fmt.Sprintf("; the default of %s is %s", plural(len(d.servers), "server"), cell(d.Default))
+			message += fmt.Sprintf("; the default of %s is %s", output.Plural(len(d.servers), "server"), output.Cell(d.Default))
 		}
 	}
 	return &codeError{code: exitNoMatch, err: errors.New(message)}

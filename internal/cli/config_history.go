@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/config"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 func (a *app) configHistoryCommand() *cobra.Command {
@@ -67,9 +68,9 @@ func (a *app) configHistory(ctx context.Context, s *settings, f config.Filter, l
 
 func (a *app) printHistory(records []config.Record) error {
 	if a.output != "text" {
-		out := make([]recordOutput, 0, len(records))
+		out := make([]output.Record, 0, len(records))
 		for _, r := range records {
-			out = append(out, toRecordOutput(r))
+			out = append(out, output.ToRecord(r))
 		}
 		return printAll(a, out)
 	}
@@ -80,18 +81,7 @@ func (a *app) printHistory(records []config.Record) error {
 	fprintf(w, "TIME\tPATH\tSCOPE\tVERSION\tCHANGE\tBY\n")
 	for _, r := range records {
 		fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", r.At.Local().Format(time.DateTime), r.Path, r.Scope, r.Version,
-			recordWords(r), who(r.By))
+			output.RecordWords(r), output.Who(r.By))
 	}
 	return w.Flush()
-}
-
-// recordWords say what was changed.
-func recordWords(r config.Record) string {
-	switch {
-	case r.Old == nil: // it was not set, or is on record no more
-		return "set to " + cell(r.New)
-	case r.New == nil:
-		return "unset, was " + cell(r.Old)
-	}
-	return change(r.Old, r.New)
 }

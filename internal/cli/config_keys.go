@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/config"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 func (a *app) configKeygenCommand() *cobra.Command {
@@ -76,12 +77,12 @@ func (a *app) configReseal(ctx context.Context, s *settings, key string) error {
 		return err
 	})
 	if err != nil {
-		a.say("%s encrypted before that\n", plural(out.Resealed, "secret setting"))
+		a.say("%s encrypted before that\n", output.Plural(out.Resealed, "secret setting"))
 		return err
 	}
 	if a.output != "text" {
 		return a.printJSON(out)
 	}
-	a.printf("%s encrypted with the key %s\n", plural(out.Resealed, "secret setting"), key)
+	a.printf("%s encrypted with the key %s\n", output.Plural(out.Resealed, "secret setting"), key)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 func (a *app) configListCommand() *cobra.Command {
@@ -53,9 +54,9 @@ func (a *app) configList(ctx context.Context, s *settings, f config.Filter) erro
 		return err
 	}
 	if a.output != "text" {
-		out := make([]settingOutput, 0, len(list))
+		out := make([]output.Setting, 0, len(list))
 		for _, one := range list {
-			out = append(out, toSettingOutput(one))
+			out = append(out, output.ToSetting(one))
 		}
 		return printAll(a, out)
 	}
@@ -66,8 +67,8 @@ func (a *app) configList(ctx context.Context, s *settings, f config.Filter) erro
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fprintf(w, "PATH\tSCOPE\tVALUE\tVERSION\tCHANGED\tBY\n")
 	for _, one := range list {
-		fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", one.Path, one.Scope, cell(one.Value), one.Version,
-			one.UpdatedAt.Local().Format(time.DateTime), who(one.UpdatedBy))
+		fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", one.Path, one.Scope, output.Cell(one.Value), one.Version,
+			one.UpdatedAt.Local().Format(time.DateTime), output.Who(one.UpdatedBy))
 	}
 	return w.Flush()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -21,14 +22,14 @@ func refreshReply(t *testing.T, name string, changes ...config.Change) event.Rep
 }
 
 func TestWordsOfRefresh(t *testing.T) {
-	require.Equal(t, "nothing has changed", says(refreshReply(t, "a")))
-	require.Equal(t, `a/b 1 → 2, a/c (not set) → "x y\nz"`, says(refreshReply(t, "a",
+	require.Equal(t, "nothing has changed", output.Says(refreshReply(t, "a")))
+	require.Equal(t, `a/b 1 → 2, a/c (not set) → "x y\nz"`, output.Says(refreshReply(t, "a",
 		config.Change{Path: "a/b", Old: 1, New: 2}, config.Change{Path: "a/c", New: "x y\nz"})))
-	require.Equal(t, "p 0 → 1, p 0 → 1, p 0 → 1, p 0 → 1, p 0 → 1, and 2 more", says(refreshReply(t, "a",
+	require.Equal(t, "p 0 → 1, p 0 → 1, p 0 → 1, p 0 → 1, p 0 → 1, and 2 more", output.Says(refreshReply(t, "a",
 		repeated(7, config.Change{Path: "p", Old: 0, New: 1})...)))
 	kind, other, err := bson.MarshalValue(bson.M{"changed": bson.A{1, 2}})
 	require.NoError(t, err)
-	require.JSONEq(t, `{"changed":[1,2]}`, says(event.Reply{Payload: bson.RawValue{Type: kind, Value: other}}), "of another subscriber")
+	require.JSONEq(t, `{"changed":[1,2]}`, output.Says(event.Reply{Payload: bson.RawValue{Type: kind, Value: other}}), "of another subscriber")
 }
 
 func repeated(n int, c config.Change) (list []config.Change) {
@@ -117,35 +118,35 @@ func TestConfigOutputShapes(t *testing.T) {
 	reply := refreshReply(t, "web-1", config.Change{Path: "app/port", Old: 24, New: 25,
 		From: config.Origin{Layer: config.LayerDefault}, Origin: config.Origin{Layer: config.LayerSettings, Name: "server:web-1"}})
 	e := event.New("config", "refresh", nil)
-	call := toCallOutput(e, event.Summary{Matched: 1, Acked: 1, Done: 1, Duration: 3 * time.Millisecond}, []event.Reply{reply})
+	call := output.ToCall(e, event.Summary{Matched: 1, Acked: 1, Done: 1, Duration: 3 * time.Millisecond}, []event.Reply{reply})
 	set := toChangedOutput(changed{setting, int64(24), true})
 	set.refreshed(&call)
 	imported := &importOutput{}
 	imported.take([]config.Imported{{Path: "a", Scope: config.Global, Old: nil, New: "x", Changed: true}, {Path: "b"}})
-	effective := toEffectiveOutput(reply, config.Value{Path: "app/port", Value: int64(25), Type: config.Integer, Declared: true,
+	effective := output.ToEffective(reply, config.Value{Path: "app/port", Value: int64(25), Type: config.Integer, Declared: true,
 		Origin: config.Origin{Layer: config.LayerFile, Name: "/etc/app.yaml:3"}, Over: []config.Origin{{Layer: config.LayerSettings, Name: "global"}}})
 
 	var out bytes.Buffer
 	a := &app{Process: Process{Stdout: &out}, output: "json"}
 	for _, v := range []any{
-		toSettingOutput(secret), set,
-		toRecordOutput(config.Record{Path: "app/port", Scope: config.Global, Version: 2, Old: int64(1), At: at, By: ann}),
+		output.ToSetting(secret), set,
+		output.ToRecord(config.Record{Path: "app/port", Scope: config.Global, Version: 2, Old: int64(1), At: at, By: ann}),
 		effective, imported, resealOutput{2, "84a7f2221286"},
-		declarationOutput{Path: "app/port", Type: config.Integer, Default: "25", Rules: "min=1", Env: "APP_PORT", Servers: []string{"web-1"}},
+		output.Declaration{Path: "app/port", Type: config.Integer, Default: "25", Rules: "min=1", Env: "APP_PORT", Servers: []string{"web-1"}},
 	} {
 		require.NoError(t, a.printJSON(v))
 	}
 	golden(t, "config.json", out.String())
-	require.Equal(t, "file /etc/app.yaml:3, over settings global", effective.fromWords())
+	require.Equal(t, "file /etc/app.yaml:3, over settings global", effective.FromWords())
 }
 
 func TestDescribeOne(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{Process: Process{Stdout: &out}, output: "text"}
-	port := declarationOutput{Path: "app/port", Type: config.Integer, Unit: "ports", Default: "25", Rules: "min=1", Env: "APP_PORT", Doc: "where mail goes", Servers: []string{"a", "b"}}
-	text := declarationOutput{Path: "app/port", Type: config.Text, Secret: true, Servers: []string{"c"}}
-	a.printDeclarations([]declarationOutput{port, text})
+	port := output.Declaration{Path: "app/port", Type: config.Integer, Unit: "ports", Default: "25", Rules: "min=1", Env: "APP_PORT", Doc: "where mail goes", Servers: []string{"a", "b"}}
+	text := output.Declaration{Path: "app/port", Type: config.Text, Secret: true, Servers: []string{"c"}}
+	a.printDeclarations([]output.Declaration{port, text})
 	out.WriteString("\n")
-	require.NoError(t, a.tabulateDeclarations([]declarationOutput{port, text}))
+	require.NoError(t, a.tabulateDeclarations([]output.Declaration{port, text}))
 	golden(t, "config-describe.txt", out.String())
 }

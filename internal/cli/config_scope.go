@@ -73,12 +73,3 @@ func shellWord(text string) string {
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
-
-// scopeWords says for whom a scope is.
-func scopeWords(scope config.Scope) string {
-	if scope == config.Global {
-		return "all servers"
-	}
-	kind, name, _ := strings.Cut(string(scope), ":")
-	return kind + " " + name
-}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -167,7 +168,7 @@ func (a *app) warnNobody(entries []server.Entry, scope config.Scope) {
 	}) {
 		return
 	}
-	a.say("no server in the registry is %s: it is for those that start later\n", scopeWords(scope))
+	a.say("no server in the registry is %s: it is for those that start later\n", output.ScopeWords(scope))
 }
 
 // check finds out what is wrong with a write, and what it would change.

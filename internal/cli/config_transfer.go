@@ -12,6 +12,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 func (a *app) configExportCommand() *cobra.Command {
@@ -156,7 +157,7 @@ type importOutput struct {
 	DryRun    bool             `json:"dry_run"`
 	Settings  []importedOutput `json:"settings"`          // that were changed, or would be
 	Unchanged int              `json:"unchanged"`         // that are so already
-	Refresh   *callOutput      `json:"refresh,omitempty"` // with --refresh
+	Refresh   *output.Call     `json:"refresh,omitempty"` // with --refresh
 }
 
 type importedOutput struct {
@@ -166,8 +167,8 @@ type importedOutput struct {
 	New   any          `json:"new"`
 }
 
-func (i *importOutput) refreshed(call *callOutput) { i.Refresh = call }
-func (i *importOutput) typed(word string)          { i.Type = word }
+func (i *importOutput) refreshed(call *output.Call) { i.Refresh = call }
+func (i *importOutput) typed(word string)           { i.Type = word }
 
 func (i *importOutput) take(list []config.Imported) {
 	i.Settings, i.Unchanged = []importedOutput{}, 0
@@ -197,20 +198,20 @@ func (a *app) sayImported(out *importOutput) {
 		return
 	}
 	for _, one := range out.Settings {
-		a.say("%s for %s: %s\n", one.Path, scopeWords(one.Scope), change(one.Old, one.New))
+		a.say("%s for %s: %s\n", one.Path, output.ScopeWords(one.Scope), output.Change(one.Old, one.New))
 	}
 }
 
 func (a *app) concludeImport(ctx context.Context, s *store, refresh *refreshFlags, out *importOutput) error {
 	if a.output == "text" {
 		for _, one := range out.Settings {
-			a.printf("%s for %s: %s\n", one.Path, scopeWords(one.Scope), change(one.Old, one.New))
+			a.printf("%s for %s: %s\n", one.Path, output.ScopeWords(one.Scope), output.Change(one.Old, one.New))
 		}
 		verb := "set"
 		if out.DryRun {
 			verb = "would be set"
 		}
-		a.say("%s %s, %d are so already\n", plural(len(out.Settings), "setting"), verb, out.Unchanged)
+		a.say("%s %s, %d are so already\n", output.Plural(len(out.Settings), "setting"), verb, out.Unchanged)
 	}
 	_, err := a.afterChange(ctx, s, refresh, out.target(), out)
 	return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -88,23 +89,23 @@ func (a *app) sayUnmoved(path string, finals []event.Reply) {
 	}
 	if n > 0 {
 		a.say("%s had that value already, or have another from a narrower scope, a variable or a flag: `fleetcast config list %s --effective`\n",
-			plural(n, "server"), path)
+			output.Plural(n, "server"), path)
 	}
 }
 
 // words say what was done.
 func (c changed) words() string {
 	s := c.setting
-	whom := scopeWords(s.Scope)
+	whom := output.ScopeWords(s.Scope)
 	switch {
 	case !c.done:
-		return s.Path + " for " + whom + " is " + cell(s.Value) + " already, " + versionWords(s)
+		return s.Path + " for " + whom + " is " + output.Cell(s.Value) + " already, " + output.VersionWords(s)
 	case s.Value == nil:
-		return s.Path + " for " + whom + " is no longer set, it was " + cell(c.old) + "; " + versionWords(s)
+		return s.Path + " for " + whom + " is no longer set, it was " + output.Cell(c.old) + "; " + output.VersionWords(s)
 	case c.old == nil:
-		return s.Path + " for " + whom + " is " + cell(s.Value) + ", and was not set; " + versionWords(s)
+		return s.Path + " for " + whom + " is " + output.Cell(s.Value) + ", and was not set; " + output.VersionWords(s)
 	}
-	return s.Path + " for " + whom + " is " + cell(s.Value) + ", and was " + cell(c.old) + "; " + versionWords(s)
+	return s.Path + " for " + whom + " is " + output.Cell(s.Value) + ", and was " + output.Cell(c.old) + "; " + output.VersionWords(s)
 }
 
 // undo is the command that restores what was.
@@ -117,5 +118,5 @@ func (c changed) undo() string {
 	case s.Secret:
 		return "fleetcast config set " + s.Path + " -" + flags + ", with the old value"
 	}
-	return "fleetcast config set " + s.Path + flags + " -- " + shellWord(valueText(c.old))
+	return "fleetcast config set " + s.Path + flags + " -- " + shellWord(output.ValueText(c.old))
 }

@@ -1,15 +1,12 @@
 package cli
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -109,39 +106,3 @@ func scalar(text string) any {
 	}
 	return text
 }
-
-// valueText is a value as it could be set again: a text as it is, all else as JSON.
-func valueText(v any) string {
-	if text, ok := v.(string); ok {
-		return text
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return fmt.Sprint(v)
-	}
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-// longestValue bounds a value in a table, in characters.
-const longestValue = 60
-
-// cell is a value in a table.
-func cell(v any) string {
-	switch text, ok := v.(string); {
-	case v == nil:
-		return "(not set)"
-	case ok && (text == "" || text != strings.Join(strings.Fields(text), " ") || !printable(text)):
-		return shorten(strconv.Quote(text), longestValue)
-	}
-	return shorten(valueText(v), longestValue)
-}
-
-// printable reports whether a text is one line that does nothing to a terminal.
-func printable(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
-}
-
-// change says from which value a setting has come to which.
-func change(old, now any) string { return cell(old) + " → " + cell(now) }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 func TestScalar(t *testing.T) {
@@ -35,7 +37,7 @@ func FuzzScalar(f *testing.F) {
 				require.Contains(t, `'"`, strings.TrimSpace(text)[:1], "only quotes are taken off")
 			}
 		default: // as it would be written
-			require.Equal(t, text, valueText(v))
+			require.Equal(t, text, output.ValueText(v))
 		}
 	})
 }
@@ -82,6 +84,6 @@ func TestCell(t *testing.T) {
 		"(not set)": nil, "x y": "x y", `""`: "", `"x  y"`: "x  y", `"a\nb"`: "a\nb", `"\x1b[2J"`: "\x1b[2J",
 		"5": int64(5), "true": true, `["a<b",1]`: []any{"a<b", 1}, strings.Repeat("x", 59) + "…": strings.Repeat("x", 61),
 	} {
-		require.Equal(t, want, cell(v))
+		require.Equal(t, want, output.Cell(v))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/embedded"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -135,5 +136,5 @@ In another terminal:
   %[4]s pause        # then resume, thread-dump, stop --server dev-2, events ...
 
 Ctrl-C lets current work finish and ends everything.
-`, plural(servers, "server"), plural(fleet.workers, "worker"), uri, command)
+`, output.Plural(servers, "server"), output.Plural(fleet.workers, "worker"), uri, command)
 }

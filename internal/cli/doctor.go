@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -120,7 +121,7 @@ func (a *app) printFindingsText(findings []findingOutput) {
 		}
 	}
 	_ = w.Flush()
-	a.printf("%d ok, %s, %d broken\n", count[isOK], plural(count[isWarning], "warning"), count[isBroken])
+	a.printf("%d ok, %s, %d broken\n", count[isOK], output.Plural(count[isWarning], "warning"), count[isBroken])
 }
 
 // some lists names, not too many.

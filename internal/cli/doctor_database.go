@@ -16,6 +16,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -52,7 +53,7 @@ func (d *doctor) examineDatabase(ctx context.Context) {
 	case hello.SetName != "":
 		kind = "replica set " + hello.SetName
 	}
-	found := fmt.Sprintf("version %s, %s, at %s; %s away", build.Version, kind, d.hosts, short(away))
+	found := fmt.Sprintf("version %s, %s, at %s; %s away", build.Version, kind, d.hosts, output.Short(away))
 	switch {
 	case older(build.Version, 4, 4):
 		d.broken("database", "MongoDB 4.4 or later is needed", "%s", found)
@@ -63,10 +64,10 @@ func (d *doctor) examineDatabase(ctx context.Context) {
 	}
 	if skew.Abs() > skewed {
 		d.warn("clock", "stops, lag and expiry are judged by the database's clock alone, but logs of this host show another time: see to its NTP",
-			"this host is %s %s", short(skew.Abs()), map[bool]string{true: "ahead", false: "behind"}[skew > 0])
+			"this host is %s %s", output.Short(skew.Abs()), map[bool]string{true: "ahead", false: "behind"}[skew > 0])
 		return
 	}
-	d.ok("clock", "this host and the database differ by less than %s", short(max(skew.Abs()+away, time.Millisecond)))
+	d.ok("clock", "this host and the database differ by less than %s", output.Short(max(skew.Abs()+away, time.Millisecond)))
 }
 
 // distance is the median round trip, and how much this host's clock is ahead of the
@@ -246,7 +247,7 @@ func (d *doctor) examineSize(ctx context.Context, name string, past reach) {
 		return
 	}
 	full := stats.Size / max(stats.MaxSize, 1)
-	found := fmt.Sprintf("capped, %.0f%% of %.0f MiB, %s; %s", 100*full, stats.MaxSize/(1<<20), plural(int(stats.Count), "document"), past)
+	found := fmt.Sprintf("capped, %.0f%% of %.0f MiB, %s; %s", 100*full, stats.MaxSize/(1<<20), output.Plural(int(stats.Count), "document"), past)
 	if full >= nearlyAll && past.has && past.age < shortPast {
 		d.warn(name, "a listener that is away for longer misses events, and says so: make it larger, see docs/operations.md", "%s", found)
 		return
@@ -264,7 +265,7 @@ func (r reach) String() string {
 	if !r.has {
 		return "empty"
 	}
-	return "reaches " + short(r.age) + " back"
+	return "reaches " + output.Short(r.age) + " back"
 }
 
 // past looks at the oldest document.

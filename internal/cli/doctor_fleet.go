@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -31,7 +32,7 @@ func (d *doctor) examineFleet(entries []server.Entry) {
 	for _, state := range slices.Sorted(maps.Keys(states)) {
 		parts = append(parts, fmt.Sprintf("%d %s", states[state], state))
 	}
-	d.ok("servers", "%s: %s", plural(len(entries), "server"), strings.Join(parts, ", "))
+	d.ok("servers", "%s: %s", output.Plural(len(entries), "server"), strings.Join(parts, ", "))
 	for _, ill := range illnesses {
 		var who []string
 		for _, e := range entries {
@@ -57,20 +58,20 @@ type illness struct {
 
 var illnesses = []illness{
 	{"lost", isWarning, func(e server.Entry) string {
-		return when(e.Lost(), " for %s", short(e.Age))
+		return when(e.Lost(), " for %s", output.Short(e.Age))
 	}, "it was killed, or cannot reach the database: see its log; `fleetcast servers purge` removes it here"},
 	{"deaf", isBroken, func(e server.Entry) string {
-		return when(e.Deaf(), " for %s%s", short(lag(e)), because(e.Heartbeat.LastError))
+		return when(e.Deaf(), " for %s%s", output.Short(lag(e)), because(e.Heartbeat.LastError))
 	}, "it works but does not hear events: see its log; to restart it is safe"},
 	{"slow to hear", isWarning, func(e server.Entry) string {
-		return when(!e.Lost() && !e.Deaf() && lag(e) > slowListen, " by %s", short(lag(e)))
+		return when(!e.Lost() && !e.Deaf() && lag(e) > slowListen, " by %s", output.Short(lag(e)))
 	}, "its process or the database is overloaded"},
 	{"slow to write its heartbeat", isWarning, func(e server.Entry) string {
 		rtt := time.Duration(e.Heartbeat.RTTMS * float64(time.Millisecond))
-		return when(!e.Lost() && rtt > slowBeat, " by %s", short(rtt))
+		return when(!e.Lost() && rtt > slowBeat, " by %s", output.Short(rtt))
 	}, "the database or the way to it is overloaded: after four beats a server is taken for lost"},
 	{"missed events since the start", isWarning, func(e server.Entry) string {
-		return when(!e.Lost() && e.Heartbeat.Gaps > 0, ", %s", plural(int(e.Heartbeat.Gaps), "gap"))
+		return when(!e.Lost() && e.Heartbeat.Gaps > 0, ", %s", output.Plural(int(e.Heartbeat.Gaps), "gap"))
 	}, "they have come to the desired state, anything else of that time they have not done: see docs/operations.md"},
 	{"workers that are stuck", isWarning, func(e server.Entry) string {
 		var stuck []string
@@ -140,5 +141,5 @@ func (d *doctor) examineAnswers(ctx context.Context) {
 			"%d of %d servers have not answered a ping within 5s: %s", len(silent), sum.Matched, some(silent))
 		return
 	}
-	d.ok("answers", "%s answered a ping, the slowest in %s", plural(sum.Matched, "server"), short(slowest))
+	d.ok("answers", "%s answered a ping, the slowest in %s", output.Plural(sum.Matched, "server"), output.Short(slowest))
 }

@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -132,12 +133,12 @@ func (f *follower) event(raw bson.Raw) error {
 }
 
 func (f *follower) printEvent(e event.Event) error {
-	at := timeOf(e.Time)
-	parameters := toJSON(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: e.Redacted()})
+	at := output.TimeOf(e.Time)
+	parameters := output.JSON(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: e.Redacted()})
 	if f.app.output != "text" {
-		out := eventOutput{
+		out := output.Event{
 			Type: "event", ID: e.ID.Hex(), At: at, Subscriber: e.Name, Action: e.Action, Parameters: parameters,
-			Target: toTargetOutput(e.Target), Publisher: e.Publisher, Reply: e.Reply,
+			Target: output.ToTarget(e.Target), Publisher: e.Publisher, Reply: e.Reply,
 		}
 		if !e.ExpiresAt.IsZero() {
 			out.ExpiresAt = &e.ExpiresAt
@@ -149,7 +150,7 @@ func (f *follower) printEvent(e event.Event) error {
 		text = " " + string(parameters)
 	}
 	f.app.printf("%s  %s  %s %s%s → %s  by %s@%s (%s %d)\n", at.Local().Format(time.TimeOnly), e.ID.Hex(),
-		e.Name, e.Action, text, describe(e.Target), e.Publisher.User, e.Publisher.Host, e.Publisher.App, e.Publisher.PID)
+		e.Name, e.Action, text, output.Describe(e.Target), e.Publisher.User, e.Publisher.Host, e.Publisher.App, e.Publisher.PID)
 	return nil
 }
 
@@ -177,11 +178,11 @@ func (f *follower) reply(raw bson.Raw) error {
 }
 
 func (f *follower) printReply(r event.Reply) error {
-	at := timeOf(r.Time)
+	at := output.TimeOf(r.Time)
 	if f.app.output != "text" {
-		return f.printLine(answerOutput{Type: "reply", At: at, EventID: r.EventID.Hex(), replyOutput: toReplyOutput(r)})
+		return f.printLine(output.Answer{Type: "reply", At: at, EventID: r.EventID.Hex(), Reply: output.ToReply(r)})
 	}
-	text, _, more := strings.Cut(says(r), "\n")
+	text, _, more := strings.Cut(output.Says(r), "\n")
 	if more || len(text) > 100 {
 		text = fmt.Sprintf("%.100s…", text)
 	}

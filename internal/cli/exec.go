@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -130,7 +131,7 @@ func (a *app) exec(ctx context.Context, f *execFlags) error {
 	show := &execOutputs{app: a, lines: map[string]*bytes.Buffer{}}
 	f.own = ownWays{
 		before: a.sayWhoDoesNot, options: []event.CallOption{event.Lease()}, show: show.reply,
-		report: func(e event.Event, sum event.Summary, finals []event.Reply, out callOutput) error {
+		report: func(e event.Event, sum event.Summary, finals []event.Reply, out output.Call) error {
 			return a.reportExec(show, e, sum, finals, out)
 		},
 		failures: f.failures, verdict: f.verdict, left: "the servers end the command",
@@ -158,9 +159,9 @@ func (f *execFlags) verdict(finals []event.Reply) error {
 }
 
 // reportExec prints the summary, and all output unless that was done.
-func (a *app) reportExec(show *execOutputs, e event.Event, sum event.Summary, finals []event.Reply, out callOutput) error {
+func (a *app) reportExec(show *execOutputs, e event.Event, sum event.Summary, finals []event.Reply, out output.Call) error {
 	exits := exitsOf(finals)
-	if err := a.printExec(e, sum, execOutput{callOutput: out, Exits: exits.counts, Output: show.collected()}); err != nil {
+	if err := a.printExec(e, sum, execOutput{Call: out, Exits: exits.counts, Output: show.collected()}); err != nil {
 		return err
 	}
 	if a.output == "text" && len(finals) > 0 {
@@ -187,14 +188,14 @@ func (a *app) sayWhoDoesNot(ctx context.Context, bus *event.Bus, e event.Event) 
 		}
 	}
 	if len(names) > 0 {
-		a.say("%s meant, too, but not started with --allow-exec: %s\n", plural(len(names), "server"), strings.Join(names, ", "))
+		a.say("%s meant, too, but not started with --allow-exec: %s\n", output.Plural(len(names), "server"), strings.Join(names, ", "))
 	}
 	return nil
 }
 
 // execOutput is the JSON of exec. What jsonl streams are execChunk and reply.
 type execOutput struct {
-	callOutput
+	output.Call
 	Exits  map[string]int     `json:"exits"`  // how many servers by exit code
 	Output []execServerOutput `json:"output"` // not with jsonl, which has had it
 }
@@ -234,13 +235,13 @@ func (a *app) printExec(e event.Event, sum event.Summary, out execOutput) error 
 	case "json":
 		return a.printJSON(out)
 	case "jsonl":
-		out.Replies, out.Output = []replyOutput{}, nil
+		out.Replies, out.Output = []output.Reply{}, nil
 		return a.printJSON(struct {
 			Type string `json:"type"`
 			execOutput
 		}{"summary", out})
 	}
-	return a.printOutcome(e, sum, out.callOutput)
+	return a.printOutcome(e, sum, out.Call)
 }
 
 // execOutputs shows what the servers print: whole lines, with their names.
@@ -363,5 +364,5 @@ func (x exits) String() string {
 		return "the command has succeeded wherever it has run"
 	}
 	return fmt.Sprintf("the command has exited with 0 on %s, otherwise on %d (%s)",
-		plural(x.counts["0"], "server"), len(x.failed), strings.Join(x.failed, ", "))
+		output.Plural(x.counts["0"], "server"), len(x.failed), strings.Join(x.failed, ", "))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -21,7 +22,7 @@ func isSticky(e event.Event) bool {
 // does nothing to them: such an event is published also when nobody is there.
 func (a *app) holdsChanged(ctx context.Context, s *store, e event.Event) (string, error) {
 	if isSticky(e) {
-		return fmt.Sprintf("hold: servers that start later are paused, too (%s), until `fleetcast resume`", describe(e.Target)), nil
+		return fmt.Sprintf("hold: servers that start later are paused, too (%s), until `fleetcast resume`", output.Describe(e.Target)), nil
 	}
 	if e.Name != "server" || e.Action != "resume" {
 		return "", nil
@@ -38,12 +39,12 @@ func (a *app) holdsChanged(ctx context.Context, s *store, e event.Event) (string
 	}
 	switch {
 	case ended == 0 && len(holds) > 0:
-		a.say("%s for other targets in force: `fleetcast servers` shows which; a resume for everybody ends all\n", plural(len(holds), "hold"))
+		a.say("%s for other targets in force: `fleetcast servers` shows which; a resume for everybody ends all\n", output.Plural(len(holds), "hold"))
 		return "", nil
 	case ended == 0:
 		return "", nil
 	}
-	return plural(ended, "hold") + " ended", nil
+	return output.Plural(ended, "hold") + " ended", nil
 }
 
 // actOnHolds publishes an event for holds alone.
@@ -52,18 +53,18 @@ func (a *app) actOnHolds(ctx context.Context, bus *event.Bus, e event.Event, hel
 		return err
 	}
 	if a.output != "text" {
-		if err := a.printJSON(toCallOutput(e, event.Summary{EventID: e.ID}, nil)); err != nil {
+		if err := a.printJSON(output.ToCall(e, event.Summary{EventID: e.ID}, nil)); err != nil {
 			return err
 		}
 	}
-	a.say("no living server is meant by %s\n%s\n", describe(e.Target), held)
+	a.say("no living server is meant by %s\n%s\n", output.Describe(e.Target), held)
 	return nil
 }
 
 // printHolds lists the holds that are in force.
 func printHolds(w io.Writer, holds []server.Hold) {
 	for _, h := range holds {
-		fprintf(w, "HOLD  %s starts paused: %s@%s, since %s\n", strings.Replace(describe(h.Target), "everybody", "every server", 1),
+		fprintf(w, "HOLD  %s starts paused: %s@%s, since %s\n", strings.Replace(output.Describe(h.Target), "everybody", "every server", 1),
 			h.Publisher.User, h.Publisher.Host, h.At.UTC().Format(time.RFC3339))
 	}
 }

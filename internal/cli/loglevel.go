@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/logging"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
@@ -90,7 +91,7 @@ func (a *app) tabulateLevels(ctx context.Context, bus *event.Bus, act *acting, e
 			continue
 		}
 		for _, c := range list.Components {
-			fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Server, componentWord(c.Component), c.Level, c.Own, leftWord(c.LeftMS))
+			fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Server, output.ComponentWord(c.Component), c.Level, c.Own, leftWord(c.LeftMS))
 		}
 	}
 	_ = w.Flush()
@@ -100,18 +101,11 @@ func (a *app) tabulateLevels(ctx context.Context, bus *event.Bus, act *acting, e
 	return ctx.Err()
 }
 
-func componentWord(name string) string {
-	if name == "" {
-		return "(all)"
-	}
-	return name
-}
-
 func leftWord(ms int64) string {
 	if ms == 0 {
 		return ""
 	}
-	return short(time.Duration(ms) * time.Millisecond)
+	return output.Short(time.Duration(ms) * time.Millisecond)
 }
 
 // printSummaryOnly prints who is missing, and the line, after a table.
@@ -141,18 +135,6 @@ func (a *app) judgeLevels(finals []event.Reply) error {
 		return &codeError{code: exitNoMatch, err: fmt.Errorf("no server that is meant has the component %q; there are %s",
 			change.Component, cmp.Or(strings.Join(slices.Compact(known), ", "), "none"))}
 	}
-	a.say("%s without the component %s, left alone: %s\n", plural(len(without), "server"), change.Component, strings.Join(without, ", "))
+	a.say("%s without the component %s, left alone: %s\n", output.Plural(len(without), "server"), change.Component, strings.Join(without, ", "))
 	return nil
-}
-
-// levelChange says what logger set has done.
-func levelChange(c subscribers.LevelChange) string {
-	if c.Absent {
-		return fmt.Sprintf("no component %s here, nothing to do (there are %s)", c.Component, cmp.Or(strings.Join(c.Components, ", "), "none"))
-	}
-	text := fmt.Sprintf("%s: %s → %s", componentWord(c.Component), c.Previous, c.Level)
-	if c.For != nil {
-		text += " for " + c.For.String() + ", until " + c.Until.Local().Format(time.DateTime)
-	}
-	return text
 }

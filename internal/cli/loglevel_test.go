@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -25,8 +26,8 @@ func TestTimesInPayloads(t *testing.T) {
 	minutes := subscribers.Duration(10 * time.Minute)
 	change := subscribers.LevelChange{Level: "debug", Previous: "info", For: &minutes, Until: at}
 	require.JSONEq(t, `{"level": "debug", "previous": "info", "for": "10m0s", "until": "2030-01-02T03:04:05.006Z"}`,
-		string(toJSON(rawValue(t, change))))
-	require.JSONEq(t, `["{\"$date\":\"x\"}"]`, string(toJSON(rawValue(t, bson.A{`{"$date":"x"}`}))))
+		string(output.JSON(rawValue(t, change))))
+	require.JSONEq(t, `["{\"$date\":\"x\"}"]`, string(output.JSON(rawValue(t, bson.A{`{"$date":"x"}`}))))
 }
 
 func TestLevelChangeInWords(t *testing.T) {
@@ -41,7 +42,7 @@ func TestLevelChangeInWords(t *testing.T) {
 			Component: "http", Absent: true, Components: []string{"event", "server"},
 		},
 	} {
-		require.Equal(t, want, levelChange(change))
+		require.Equal(t, want, output.LevelChange(change))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 // progressLines is how many servers are shown at a time that have not answered.
@@ -124,7 +125,7 @@ func (p *progress) draw() {
 		}
 	}
 	if more > 0 {
-		p.line("and %s more", plural(more, "server"))
+		p.line("and %s more", output.Plural(more, "server"))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 func (a *app) repliesCommand() *cobra.Command {
@@ -29,10 +30,10 @@ collection keeps it. Only servers that have answered are shown.`,
 }
 
 type repliesOutput struct {
-	EventID    string        `json:"event_id"`
-	Subscriber string        `json:"subscriber,omitempty"` // unless the event is no longer kept
-	Action     string        `json:"action,omitempty"`
-	Replies    []replyOutput `json:"replies"` // the last one of each server
+	EventID    string         `json:"event_id"`
+	Subscriber string         `json:"subscriber,omitempty"` // unless the event is no longer kept
+	Action     string         `json:"action,omitempty"`
+	Replies    []output.Reply `json:"replies"` // the last one of each server
 }
 
 func (a *app) replies(ctx context.Context, id bson.ObjectID) error {
@@ -46,9 +47,9 @@ func (a *app) replies(ctx context.Context, id bson.ObjectID) error {
 		return err
 	}
 	if a.output != "text" {
-		out := repliesOutput{EventID: id.Hex(), Subscriber: e.Name, Action: e.Action, Replies: []replyOutput{}}
+		out := repliesOutput{EventID: id.Hex(), Subscriber: e.Name, Action: e.Action, Replies: []output.Reply{}}
 		for _, r := range replies {
-			out.Replies = append(out.Replies, toReplyOutput(r))
+			out.Replies = append(out.Replies, output.ToReply(r))
 		}
 		if err := a.printJSON(out); err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/internal/procgroup"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
@@ -36,41 +37,9 @@ type scriptRunner struct {
 // maxScripts is how many scripts that may run in parallel run at a time.
 const maxScripts = 16
 
-// scriptOutcome is the result of one script.
-type scriptOutcome struct {
-	Script       string `bson:"script" json:"script"`
-	ExitCode     int    `bson:"exit_code" json:"exit_code"` // 128 and the signal that has ended it; -1 if it did not start
-	Killed       string `bson:"killed,omitempty" json:"killed,omitempty"`
-	OutputBytes  int64  `bson:"output_bytes" json:"output_bytes"`
-	DroppedBytes int64  `bson:"dropped_bytes,omitempty" json:"dropped_bytes,omitempty"`
-	Error        string `bson:"error,omitempty" json:"error,omitempty"` // why it has failed
-}
-
-// scriptOutcomes is the result of an event: of one runner. Where both have run
-// scripts, the answer has a list of the two.
-type scriptOutcomes struct {
-	Scripts []scriptOutcome `bson:"scripts"`
-}
-
-// String is for people.
-func (o scriptOutcomes) String() string {
-	var parts []string
-	for _, s := range o.Scripts {
-		text := fmt.Sprintf("%s: exit code %d", s.Script, s.ExitCode)
-		if s.Error != "" {
-			text = s.Script + ": " + s.Error
-		}
-		if s.DroppedBytes > 0 {
-			text += fmt.Sprintf(" (%d of %d bytes of output were not kept, see max-output)", s.DroppedBytes, s.OutputBytes)
-		}
-		parts = append(parts, text)
-	}
-	return strings.Join(parts, "; ")
-}
-
 // handle runs all scripts of an event, and fails with those that have failed.
 func (r *scriptRunner) handle(ctx context.Context, u subscribers.UserEvent) (any, error) {
-	var result scriptOutcomes
+	var result output.ScriptOutcomes
 	failed := false
 	for _, h := range r.handlers {
 		if !h.wants(u.Name) {
@@ -104,10 +73,10 @@ func (r *scriptRunner) take(ctx context.Context) (release func(), err error) {
 	}
 }
 
-func (r *scriptRunner) run(ctx context.Context, h *handler, u subscribers.UserEvent) scriptOutcome {
+func (r *scriptRunner) run(ctx context.Context, h *handler, u subscribers.UserEvent) output.ScriptOutcome {
 	release, err := r.take(ctx)
 	if err != nil {
-		return scriptOutcome{Script: h.script, ExitCode: -1, Error: err.Error()}
+		return output.ScriptOutcome{Script: h.script, ExitCode: -1, Error: err.Error()}
 	}
 	defer release()
 	log := zerolog.Ctx(ctx).With().Str("event", u.Name).Str("script", h.script).Logger()
@@ -121,7 +90,7 @@ func (r *scriptRunner) run(ctx context.Context, h *handler, u subscribers.UserEv
 			return event.Emit(ctx, subscribers.ExecOutput{Stream: stream, Data: data})
 		},
 	})
-	outcome := scriptOutcome{
+	outcome := output.ScriptOutcome{
 		Script: h.script, ExitCode: ended.ExitCode, Killed: ended.Killed,
 		OutputBytes: ended.Printed, DroppedBytes: ended.Dropped, Error: faultOf(ended, err),
 	}
@@ -149,7 +118,7 @@ func faultOf(ended procgroup.Result, err error) string {
 	return ""
 }
 
-func logScript(log *zerolog.Logger, o scriptOutcome, took time.Duration) {
+func logScript(log *zerolog.Logger, o output.ScriptOutcome, took time.Duration) {
 	if o.DroppedBytes > 0 {
 		log.Warn().Int64("output_bytes", o.OutputBytes).Int64("dropped_bytes", o.DroppedBytes).
 			Msg("the script has printed more than max-output; the rest was not kept")
@@ -165,7 +134,7 @@ func logScript(log *zerolog.Logger, o scriptOutcome, took time.Duration) {
 func (r *scriptRunner) environment(ctx context.Context, h *handler, u subscribers.UserEvent) []string {
 	e, _ := event.FromContext(ctx)
 	env := append(slices.Clone(h.env),
-		"FLEETCAST_EVENT="+u.Name, "FLEETCAST_EVENT_ID="+e.ID.Hex(), "FLEETCAST_EVENT_TIME="+timeOf(e.Time).Format(time.RFC3339),
+		"FLEETCAST_EVENT="+u.Name, "FLEETCAST_EVENT_ID="+e.ID.Hex(), "FLEETCAST_EVENT_TIME="+output.TimeOf(e.Time).Format(time.RFC3339),
 		"FLEETCAST_SERVER="+r.identity.Name, "FLEETCAST_SERVER_ID="+r.identity.ServerID.Hex(),
 	)
 	for key, value := range r.identity.Labels {
@@ -199,5 +168,5 @@ func payloadReader(payload any) io.Reader {
 	if err != nil {
 		return nil
 	}
-	return bytes.NewReader(toJSON(bson.RawValue{Type: typ, Value: data}))
+	return bytes.NewReader(output.JSON(bson.RawValue{Type: typ, Value: data}))
 }

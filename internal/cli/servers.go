@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -12,13 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/server"
 )
 
 const completionTimeout = 2 * time.Second
-
-// stateWords are the states of server.Entry.State, the worst first.
-var stateWords = []string{"lost", "deaf", "stopping", "quiet", "paused", "starting", "running"}
 
 func (a *app) serversCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -30,9 +27,9 @@ func (a *app) serversCommand() *cobra.Command {
 	stuckAfter := cmd.Flags().Duration("stuck-after", 10*time.Minute, "a worker busy for longer shows as stuck, 0 = never")
 	showWorkers := cmd.Flags().Bool("show-workers", false, "list each server's workers below it")
 	filters := a.addServerFilters(cmd)
-	states := cmd.Flags().StringSlice("state", nil, "only servers in this state: "+strings.Join(stateWords, ", ")+" (repeatable)")
+	states := cmd.Flags().StringSlice("state", nil, "only servers in this state: "+strings.Join(output.States, ", ")+" (repeatable)")
 	byHandAlone(cmd, "state")
-	completeWords(cmd, "state", stateWords...)
+	completeWords(cmd, "state", output.States...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *interval <= 0 {
 			return usageError("--interval %s: a positive duration such as 1s", *interval)
@@ -71,23 +68,15 @@ func (a *app) purgeCommand() *cobra.Command {
 				return err
 			}
 			if a.output != "text" {
-				return printAll(a, toServerOutputs(purged, 0))
+				return printAll(a, output.ToServers(purged, 0))
 			}
 			for _, e := range purged {
-				a.printf("%s  %s  last heard of %s ago\n", e.Name, e.ID.Hex(), short(e.Age))
+				a.printf("%s  %s  last heard of %s ago\n", e.Name, e.ID.Hex(), output.Short(e.Age))
 			}
-			a.say("%s purged\n", plural(len(purged), "lost server"))
+			a.say("%s purged\n", output.Plural(len(purged), "lost server"))
 			return nil
 		},
 	}
-}
-
-func toServerOutputs(entries []server.Entry, stuckAfter time.Duration) []serverOutput {
-	out := make([]serverOutput, 0, len(entries))
-	for _, e := range entries {
-		out = append(out, toServerOutput(e, stuckAfter))
-	}
-	return out
 }
 
 type serversView struct {
@@ -102,8 +91,8 @@ type serversView struct {
 // filter takes and checks the filters.
 func (v *serversView) filter(flags *targetFlags) (err error) {
 	for _, state := range v.states {
-		if !slices.Contains(stateWords, state) {
-			return usageError("--state %q: choose from %s", state, strings.Join(stateWords, ", "))
+		if !slices.Contains(output.States, state) {
+			return usageError("--state %q: choose from %s", state, strings.Join(output.States, ", "))
 		}
 	}
 	v.target, err = flags.target()
@@ -140,7 +129,7 @@ func (v *serversView) show(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out := toServerOutputs(chosen, v.stuckAfter)
+	out := output.ToServers(chosen, v.stuckAfter)
 	if v.app.output != "text" {
 		return printAll(v.app, out)
 	}
@@ -173,18 +162,18 @@ func (v *serversView) choose(entries []server.Entry) ([]server.Entry, error) {
 	return chosen, nil
 }
 
-func (v *serversView) table(w io.Writer, servers []serverOutput) error {
+func (v *serversView) table(w io.Writer, servers []output.Server) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fprintf(tab, "NAME\tID\tSTATE\tBUSY\tBEAT\tLAG\tGAPS\tVERSION\tLABELS\n")
 	for _, s := range servers {
-		fprintf(tab, "%s\t%s\t%s\t%s\t%s ago\t%s\t%d\t%s\t%s\n", s.Name, s.ID, stateOf(s), busyOf(s),
-			short(milliseconds(s.Heartbeat.AgeMS)), short(milliseconds(s.Heartbeat.LagMS)),
-			s.Heartbeat.Gaps, s.Version, strings.Join(labelList(s.Labels), " "))
+		fprintf(tab, "%s\t%s\t%s\t%s\t%s ago\t%s\t%d\t%s\t%s\n", s.Name, s.ID, output.StateOf(s), output.BusyOf(s),
+			output.Short(output.Milliseconds(s.Heartbeat.AgeMS)), output.Short(output.Milliseconds(s.Heartbeat.LagMS)),
+			s.Heartbeat.Gaps, s.Version, strings.Join(output.LabelList(s.Labels), " "))
 		if !v.workers {
 			continue
 		}
 		for _, w := range s.Workers {
-			fprintf(tab, "  worker %d\t\t%s\t\t%s\t\t\t\t\n", w.ID, w.State, workOf(s, w))
+			fprintf(tab, "  worker %d\t\t%s\t\t%s\t\t\t\t\n", w.ID, w.State, output.WorkOf(s, w))
 		}
 	}
 	if err := tab.Flush(); err != nil {
@@ -195,87 +184,6 @@ func (v *serversView) table(w io.Writer, servers []serverOutput) error {
 			fprintf(w, "DEAF  %s: %s\n", s.Name, s.Heartbeat.LastError)
 		}
 	}
-	fprintf(w, "%s\n", totals(servers))
+	fprintf(w, "%s\n", output.Totals(servers))
 	return nil
-}
-
-// totals counts servers and workers by state, each server once.
-func totals(servers []serverOutput) string {
-	states, workers, inState, stuck := map[string]int{}, 0, map[string]int{}, 0
-	for _, s := range servers {
-		states[s.State]++
-		if s.Lost {
-			continue // nobody knows of its workers
-		}
-		for _, w := range s.Workers {
-			workers++
-			inState[w.State]++
-		}
-		stuck += s.Stuck
-	}
-	text := plural(len(servers), "server") + countsOf(states, stateWords...) + "; " +
-		plural(workers, "worker") + countsOf(inState, "busy", "idle", "starting", "paused", "stopping", "abandoned")
-	if stuck > 0 {
-		text += fmt.Sprintf("; %d STUCK", stuck)
-	}
-	return text
-}
-
-func countsOf(counts map[string]int, order ...string) string {
-	var parts []string
-	for _, word := range order {
-		if n := counts[word]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, word))
-		}
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return ": " + strings.Join(parts, ", ")
-}
-
-func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
-
-// stateOf is a server's state in a few words, the worst first.
-func stateOf(s serverOutput) string {
-	words := []string{string(s.Lifecycle)}
-	if s.Paused {
-		words = append(words, "paused")
-	}
-	if s.Lost {
-		words = append([]string{"LOST"}, words...)
-	}
-	if s.Deaf {
-		words = append([]string{"DEAF"}, words...)
-	}
-	return strings.Join(words, ",")
-}
-
-func busyOf(s serverOutput) string {
-	busy := 0
-	for _, w := range s.Workers {
-		if w.BusySince != nil {
-			busy++
-		}
-	}
-	switch {
-	case !s.Consumer:
-		return "publisher"
-	case len(s.Workers) == 0: // another job system's
-		return "-"
-	}
-	text := fmt.Sprintf("%d/%d", busy, len(s.Workers))
-	if s.Stuck > 0 {
-		text += fmt.Sprintf(" (%d STUCK)", s.Stuck)
-	}
-	return text
-}
-
-func workOf(s serverOutput, w workerOutput) string {
-	if w.BusySince == nil {
-		return ""
-	}
-	now := s.Heartbeat.At.Add(milliseconds(s.Heartbeat.AgeMS))
-	work := strings.Join(strings.Fields(w.Kind+" "+w.WorkID+" "+w.Description), " ")
-	return fmt.Sprintf("%s for %s", work, short(now.Sub(*w.BusySince)))
 }

@@ -135,38 +135,6 @@ func idsOf(members []event.Member) []bson.ObjectID {
 	return ids
 }
 
-// describe says in words who is meant.
-func describe(t event.Target) string {
-	var parts []string
-	add := func(what string, values ...string) {
-		if len(values) > 0 {
-			parts = append(parts, what+" "+strings.Join(values, ","))
-		}
-	}
-	for _, id := range t.ServerIDs {
-		add("server-id", id.Hex())
-	}
-	add("server", t.Names...)
-	add("host", t.Hosts...)
-	add("pid", numbers(t.PIDs)...)
-	add("worker", numbers(t.WorkerIDs)...)
-	for _, label := range labelList(t.Labels) {
-		add("label", label)
-	}
-	if len(parts) == 0 {
-		return "everybody"
-	}
-	return strings.Join(parts, " ")
-}
-
-func numbers(values []int) []string {
-	var texts []string
-	for _, v := range values {
-		texts = append(texts, strconv.Itoa(v))
-	}
-	return texts
-}
-
 // completeServers completes a flag by what the living servers have.
 func (a *app) completeServers(word func(server.Entry) (value, hint string)) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {

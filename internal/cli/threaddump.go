@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -72,7 +73,7 @@ func (a *app) dump(ctx context.Context, bus *event.Bus, act *acting, e event.Eve
 		return err
 	}
 	if a.output == "json" {
-		err = a.printJSON(dumpOutput{callOutput: toCallOutput(e, sum, finals), Dumps: a.toDumpOutputs(dumps)})
+		err = a.printJSON(output.Dump{Call: output.ToCall(e, sum, finals), Dumps: output.ToDumps(dumps, a.rawDumps)})
 	} else {
 		a.printDumps(dumps)
 		err = a.printSummary(e, sum, finals)
@@ -83,14 +84,14 @@ func (a *app) dump(ctx context.Context, bus *event.Bus, act *acting, e event.Eve
 	return a.ended(ctx, act, e, sum)
 }
 
-func (a *app) takeDumps(ctx context.Context, bus *event.Bus, act *acting, e event.Event) (dumps []dumped, sum event.Summary, finals []event.Reply, err error) {
+func (a *app) takeDumps(ctx context.Context, bus *event.Bus, act *acting, e event.Event) (dumps []output.Dumped, sum event.Summary, finals []event.Reply, err error) {
 	sum, finals, err = a.await(ctx, bus, act, e, func(r event.Reply) {
 		if a.output == "text" && (r.Kind == event.Failed || r.Kind == event.Refused) {
 			a.printAnswer(r)
 		}
 	})
 	for _, r := range finals {
-		dumps = append(dumps, dumpsOf(e, r)...)
+		dumps = append(dumps, output.DumpsOf(e, r)...)
 	}
 	return dumps, sum, finals, err
 }

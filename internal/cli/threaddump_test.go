@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -41,7 +42,7 @@ func dumpReply(t *testing.T, server byte, dump any) event.Reply {
 
 // fleetDump is the dump of two servers: idle workers that wait for ever, work that is
 // young, work that hangs, a program that prints, and what has been cut.
-func fleetDump(t *testing.T) (dumps []dumped) {
+func fleetDump(t *testing.T) (dumps []output.Dumped) {
 	busy := func(id int, kind, work string, since time.Duration, stack string) subscribers.WorkerStack {
 		return subscribers.WorkerStack{ID: id, State: "busy", Kind: kind, WorkID: work, BusySince: dumpedAt.Add(-since), Stack: stack}
 	}
@@ -51,11 +52,11 @@ func fleetDump(t *testing.T) (dumps []dumped) {
 	e := event.New("worker", "thread_dump", nil)
 	cut := busy(9, "report", "9", time.Second, workAt(9, "running", "", "count", 9))
 	cut.Cut = 3
-	dumps = dumpsOf(e, dumpReply(t, 1, subscribers.Dump{Workers: []subscribers.WorkerStack{
+	dumps = output.DumpsOf(e, dumpReply(t, 1, subscribers.Dump{Workers: []subscribers.WorkerStack{
 		idle(1), idle(2), busy(3, "import", "42", time.Minute, workAt(21, "chan receive", "", "wait", 3)), idle(4), cut,
 	}}))
 	helper := "goroutine 31 [IO wait, 12 minutes]:\napp.read(...)\n\t/src/app.go:30 +0x1\n...201 frames elided...\n\n"
-	return append(dumps, dumpsOf(e, dumpReply(t, 2, subscribers.Dump{Workers: []subscribers.WorkerStack{
+	return append(dumps, output.DumpsOf(e, dumpReply(t, 2, subscribers.Dump{Workers: []subscribers.WorkerStack{
 		busy(1, "java", "", time.Hour, "worker 1, busy with java:\n\n\"main\" #1 prio=5\n   java.lang.Thread.State: RUNNABLE\n"),
 		busy(7, "import", "17", 30*time.Minute, workAt(18, "chan receive", ", 25 minutes", "wait", 7)+helper),
 	}}))...)
@@ -70,8 +71,8 @@ func TestThreadDumpShapes(t *testing.T) {
 
 	out.Reset()
 	a.output = "json"
-	require.NoError(t, a.printJSON(dumpOutput{
-		callOutput: toCallOutput(event.New("worker", "thread_dump", nil), event.Summary{}, nil), Dumps: a.toDumpOutputs(fleetDump(t))}))
+	require.NoError(t, a.printJSON(output.Dump{
+		Call: output.ToCall(event.New("worker", "thread_dump", nil), event.Summary{}, nil), Dumps: output.ToDumps(fleetDump(t), a.rawDumps)}))
 	golden(t, "threaddump.json", out.String())
 
 	out.Reset()
@@ -87,7 +88,7 @@ func TestProcessDumpShape(t *testing.T) {
 	all := subscribers.ProcessStacks{Goroutines: 9, Stacks: workAt(3, "select", "", "take", 1), Cut: 8, Places: "goroutine profile: total 9\n"}
 	of := func(subscriber string, dump any) string {
 		out.Reset()
-		a.printDumps(dumpsOf(event.New(subscriber, "thread_dump", nil), dumpReply(t, 1, dump)))
+		a.printDumps(output.DumpsOf(event.New(subscriber, "thread_dump", nil), dumpReply(t, 1, dump)))
 		return out.String()
 	}
 	text := of("server", subscribers.Dump{Workers: []subscribers.WorkerStack{}, Process: &all})
@@ -107,13 +108,13 @@ func TestDumpsOfAnAnswerThatFailed(t *testing.T) {
 
 func TestThreadDumpDiffShapes(t *testing.T) {
 	first, second := fleetDump(t), fleetDump(t)
-	second[2].worker.WorkID, second[2].worker.BusySince = "43", dumpedAt // web-1 worker 3 has gone on
+	second[2].Worker.WorkID, second[2].Worker.BusySince = "43", dumpedAt // web-1 worker 3 has gone on
 	first = first[:len(first)-3]                                         // web-1 worker 9, web-2: added below
 	first = append(first, fleetDump(t)[5:]...)
 	successor := second[0]
-	successor.id, successor.server = bson.ObjectID{3}, "web-1" // a process that was restarted counts its goroutines anew
+	successor.ID, successor.Server = bson.ObjectID{3}, "web-1" // a process that was restarted counts its goroutines anew
 	second = append(second, successor)
-	list := compareAll(first, second)
+	list := output.Compare(first, second)
 
 	var out bytes.Buffer
 	a := &app{Process: Process{Stdout: &out}, output: "text"}
@@ -130,6 +131,6 @@ func TestThreadDumpDiffShapes(t *testing.T) {
 	}
 	out.Reset()
 	a.output = "json"
-	require.NoError(t, a.printJSON(diffOutput{EventIDs: []string{"a", "b"}, Servers: list, Calls: []callOutput{}}))
+	require.NoError(t, a.printJSON(output.Diff{EventIDs: []string{"a", "b"}, Servers: list, Calls: []output.Call{}}))
 	golden(t, "threaddump-diff.json", out.String())
 }

@@ -145,25 +145,6 @@ func (a *app) userEvent(ctx context.Context, f *userEventFlags, payload subscrib
 	return nil
 }
 
-// userEventSays is what the answer to a user event says, in words; empty if it is of
-// no kind that is known here.
-func userEventSays(r event.Reply) string {
-	var merged event.Superseded
-	if r.Result(&merged) == nil && !merged.By.IsZero() {
-		return "merged with a later one: " + merged.By.Hex()
-	}
-	var ran scriptOutcomes
-	if r.Result(&ran) == nil {
-		return ran.String()
-	}
-	var both []scriptOutcomes // of those that may run in parallel, and the others
-	_ = r.Result(&both)       // it may be neither
-	for _, some := range both {
-		ran.Scripts = append(ran.Scripts, some.Scripts...)
-	}
-	return ran.String()
-}
-
 type eventIDOutput struct {
 	EventID string `json:"event_id"`
 }

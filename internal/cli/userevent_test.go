@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 // TestPayloads is what goes with "fleetcast event NAME PAYLOAD".
@@ -38,7 +39,7 @@ func TestPayloads(t *testing.T) {
 		got, err := a.payload(test.text, test.json)
 		require.NoError(t, err, name)
 		if raw, ok := got.(bson.RawValue); ok {
-			got = string(toJSON(raw))
+			got = string(output.JSON(raw))
 		}
 		require.Equal(t, test.want, got, name)
 	}
@@ -54,18 +55,18 @@ func TestPayloads(t *testing.T) {
 // TestUserEventInWords is how the answers to a user event show.
 func TestUserEventInWords(t *testing.T) {
 	id := bson.ObjectID{1}
-	one := scriptOutcomes{[]scriptOutcome{{Script: "./a.sh"}, {Script: "./b.sh", ExitCode: 3, Error: "exit code 3"}}}
+	one := output.ScriptOutcomes{Scripts: []output.ScriptOutcome{{Script: "./a.sh"}, {Script: "./b.sh", ExitCode: 3, Error: "exit code 3"}}}
 	for want, payload := range map[string]any{
 		"merged with a later one: 010000000000000000000000": event.Superseded{By: id},
 		"./a.sh: exit code 0; ./b.sh: exit code 3":          one,
-		"./a.sh: exit code 0; ./b.sh: exit code 3; ./c.sh: exit code 0 (5 of 9 bytes of output were not kept, see max-output)": []scriptOutcomes{
-			one, {[]scriptOutcome{{Script: "./c.sh", OutputBytes: 9, DroppedBytes: 5}}},
+		"./a.sh: exit code 0; ./b.sh: exit code 3; ./c.sh: exit code 0 (5 of 9 bytes of output were not kept, see max-output)": []output.ScriptOutcomes{
+			one, {Scripts: []output.ScriptOutcome{{Script: "./c.sh", OutputBytes: 9, DroppedBytes: 5}}},
 		},
 		`{"other":true}`: bson.M{"other": true},
 		"text":           "text",
 	} {
 		typ, data, err := bson.MarshalValue(payload)
 		require.NoError(t, err)
-		require.Equal(t, want, says(event.Reply{Kind: event.Done, Payload: bson.RawValue{Type: typ, Value: data}}))
+		require.Equal(t, want, output.Says(event.Reply{Kind: event.Done, Payload: bson.RawValue{Type: typ, Value: data}}))
 	}
 }
