@@ -154,7 +154,7 @@ matched; 4 incomplete: somebody who should have answered has not; 130 interrupte
 	root.AddCommand(
 		a.devCommand(), a.storeCommand(), a.serverCommand(), a.publishCommand(),
 		a.serversCommand(), a.pingCommand(), a.doctorCommand(), a.execCommand(), a.eventsCommand(), a.repliesCommand(),
-		a.auditCommand(), a.eventCommand(), a.listenCommand(), a.actionsCommand(), a.configCommand(), a.versionCommand(),
+		a.auditCommand(), a.eventCommand(), a.listenCommand(), a.actionsCommand(), a.configCommand(), a.consoleCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.everydayCommands()...)
 	return root
