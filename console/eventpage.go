@@ -115,7 +115,7 @@ func (c *Console) eventStream(r *request) error {
 			return nil, true, err
 		}
 		html, err := c.render("event", "live", c.page(r, "", "", o))
-		return fragment{HTML: string(html), Now: time.Now().UTC().Format(timeFormat)}, o.Own && !o.Running, err
+		return fragment{string(html)}, o.Own && !o.Running, err
 	})
 }
 

@@ -97,6 +97,6 @@ func (c *Console) eventsStream(r *request) error {
 	form := r.URL.Query()
 	return c.stream(r, "html", func() (any, bool, error) {
 		html, err := c.render("events", "live", c.page(r, "", "", c.eventsView(form)))
-		return fragment{HTML: string(html), Now: time.Now().UTC().Format(timeFormat)}, false, err
+		return fragment{string(html)}, false, err
 	})
 }

@@ -44,9 +44,9 @@ type row struct {
 	Entry  server.Entry
 	Server output.Server
 	Base   string
-	key  []byte // equal while nothing but its age changes
-	text string // what is searched
-	html string // as it is sent to browsers, which count the age by themselves
+	key    []byte // equal while nothing but its age changes
+	text   string // what is searched
+	html   string // as it is sent to browsers, which count the age by themselves
 }
 
 // Attention reports whether somebody should look at the server.
@@ -100,6 +100,15 @@ func (f *fleet) seen() *snapshot {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.last
+}
+
+// clock is the database's, as far as it is known.
+func (f *fleet) clock() time.Time {
+	s := f.seen()
+	if s.read.IsZero() || s.Now.IsZero() {
+		return time.Now()
+	}
+	return s.Now.Add(time.Since(s.read))
 }
 
 // readTimeout bounds a look at the registry.

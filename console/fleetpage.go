@@ -198,7 +198,6 @@ func (c *Console) fleetPage(r *request) error {
 
 // fleetMessage is what has changed in the table of one browser.
 type fleetMessage struct {
-	Now   string            `json:"now"`
 	Head  string            `json:"head"`            // all that is above the table
 	Foot  string            `json:"foot"`            // and below it
 	Order []string          `json:"order,omitempty"` // the ids of the rows, when others are shown than before
@@ -219,7 +218,7 @@ func (c *Console) fleetStream(r *request) error {
 			s = c.fleet.now(r.Context())
 		}
 		v := c.fleetView(s, f)
-		m := &fleetMessage{Now: s.Now.UTC().Format(timeFormat), Rows: map[string]string{}}
+		m := &fleetMessage{Rows: map[string]string{}}
 		var ids []string
 		for _, one := range v.Rows {
 			id := one.Server.ID
@@ -245,6 +244,3 @@ func (c *Console) fleetStream(r *request) error {
 		return m, false, err
 	})
 }
-
-// timeFormat is of the database's time in messages.
-const timeFormat = "2006-01-02T15:04:05.000Z07:00"

@@ -128,6 +128,6 @@ func (c *Console) serverStream(r *request) error {
 			return nil, true, err
 		}
 		html, err := c.render("server", "live", c.page(r, "", "", v))
-		return fragment{HTML: string(html), Now: c.fleet.seen().Now.UTC().Format(timeFormat)}, false, err
+		return fragment{string(html)}, false, err
 	})
 }

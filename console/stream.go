@@ -43,13 +43,13 @@ func (c *Console) stream(r *request, name string, next func() (message any, done
 			if err != nil {
 				return nil
 			}
-			if !bytes.Equal(text, last) && out.event(name, text) != nil {
+			if !bytes.Equal(text, last) && out.event(name, c.fleet.clock(), text) != nil {
 				return nil
 			}
 			last = text
 		}
 		if done || err != nil {
-			_ = out.event("over", []byte("{}"))
+			_ = out.event("over", c.fleet.clock(), []byte("{}"))
 			return nil
 		}
 		if !c.await(r, out, changes, quiet) {
@@ -99,8 +99,9 @@ func (s *sseWriter) begin() {
 	_ = s.control.Flush()
 }
 
-func (s *sseWriter) event(name string, data []byte) error {
-	return s.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, data))
+// event writes a message. Its id is the database's time, by which pages count ages.
+func (s *sseWriter) event(name string, now time.Time, data []byte) error {
+	return s.write(fmt.Appendf(nil, "id: %s\nevent: %s\ndata: %s\n\n", now.UTC().Format(timeFormat), name, data))
 }
 
 func (s *sseWriter) comment() error { return s.write([]byte(":\n\n")) }
@@ -116,5 +117,7 @@ func (s *sseWriter) write(text []byte) error {
 // fragment is a message that takes the place of the page's live part.
 type fragment struct {
 	HTML string `json:"html"`
-	Now  string `json:"now"` // by the database's clock
 }
+
+// timeFormat is of the database's time in streams.
+const timeFormat = "2006-01-02T15:04:05.000Z07:00"

@@ -81,7 +81,6 @@ function clock(now) {
 }
 
 function onFleet(m) {
-  clock(m.now);
   const rows = document.getElementById("rows");
   const template = document.createElement("template");
   for (const [id, html] of Object.entries(m.rows || {})) {
@@ -117,7 +116,6 @@ function onFleet(m) {
 let started = false;
 
 function onHTML(m) {
-  clock(m.now);
   replace(document.getElementById("live"), m.html);
   const news = document.querySelector("[data-news]");
   if (news) document.getElementById("news").textContent = news.textContent;
@@ -127,6 +125,7 @@ function live(url) {
   let over = false;
   const source = new EventSource(url);
   const take = (name, handle) => source.addEventListener(name, (e) => {
+    clock(e.lastEventId);
     if (held) { waiting = () => handle(JSON.parse(e.data)); return; }
     handle(JSON.parse(e.data));
   });

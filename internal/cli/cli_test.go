@@ -45,7 +45,7 @@ func execute(t *testing.T, env map[string]string, args ...string) (stdout, stder
 }
 
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "dev", "store", "server", "publish", "stop", "kill", "pause", "resume", "servers", "events", "audit", "exec", "log-level", "thread-dump", "ping", "replies", "event", "listen", "doctor"} {
+	for _, command := range []string{"", "dev", "store", "server", "publish", "stop", "kill", "pause", "resume", "servers", "events", "audit", "exec", "log-level", "thread-dump", "ping", "replies", "event", "listen", "doctor", "console"} {
 		args := []string{"--help"}
 		name := "help.txt"
 		if command != "" {

@@ -57,7 +57,8 @@ func (a *app) devCommand() *cobra.Command {
 		Use: "dev", Args: noArgs,
 		Short: "Run a store, a demo fleet and the console on this machine, nothing else needed",
 		Long: `Run an embedded store, a demo fleet and the web console in one process. It prints the
-URI for use in other terminals, and the console's address. The first signal lets current work finish, the second cancels it.`,
+URI for use in other terminals, and the console's address. The first signal lets current
+work finish, the second cancels it.`,
 	}
 	storage, fleet := addStoreFlags(cmd), addFleetFlags(cmd, 4)
 	servers := cmd.Flags().Int("servers", 3, "servers of the demo fleet")
