@@ -179,7 +179,8 @@ func (d *draft) read(form url.Values) {
 	var faults []error
 	target, err := targetOf(form)
 	faults = append(faults, err)
-	doc, ok := bson.D{}, true
+	var doc bson.D
+	ok := true
 	if d.ByJSON {
 		doc, err = jsonParameters(d.JSON)
 		faults = append(faults, err)

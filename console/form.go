@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -164,8 +165,11 @@ func parameter(kind, text string) (any, error) {
 // jsonValue reads a value of relaxed extended JSON.
 func jsonValue(text string) (any, error) {
 	var doc bson.D
-	if err := bson.UnmarshalExtJSON([]byte(`{"v":`+text+`}`), false, &doc); err != nil || len(doc) != 1 {
-		return nil, fmt.Errorf("this is no JSON: %v", cmp.Or(err, fmt.Errorf("one value is wanted")))
+	if err := bson.UnmarshalExtJSON([]byte(`{"v":`+text+`}`), false, &doc); err != nil {
+		return nil, fmt.Errorf("this is no JSON: %w", err)
+	}
+	if len(doc) != 1 {
+		return nil, errors.New("this is more than one value of JSON")
 	}
 	return doc[0].Value, nil
 }

@@ -70,7 +70,7 @@ func (c *Console) routes() http.Handler {
 		return &pageError{http.StatusNotFound, "there is no page " + r.URL.Path}
 	})
 
-	var h http.Handler = http.StripPrefix(c.cfg.Base, mux)
+	h := http.StripPrefix(c.cfg.Base, mux)
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.errorPage(&request{r, w, User{}}, &pageError{http.StatusForbidden, "this request comes from a page of another site: nothing was done"})
