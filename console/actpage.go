@@ -214,8 +214,8 @@ func (d *draft) read(form url.Values) {
 	d.Holds = d.Subscriber == "server" && (d.Action == "pause" && sticky || d.Action == "resume")
 }
 
-// patience is how much longer than its work an action is waited for.
-const patience = 15 * time.Second
+// waitsLonger is how much longer than its work an action is waited for.
+const waitsLonger = 15 * time.Second
 
 // waitFor is how long to wait for the answers: what was typed, or what the action takes.
 func waitFor(d *draft, doc bson.D) (time.Duration, error) {
@@ -240,7 +240,7 @@ func waitFor(d *draft, doc bson.D) (time.Duration, error) {
 			}
 		}
 	}
-	return min(work+patience, 24*time.Hour), nil
+	return min(work+waitsLonger, 24*time.Hour), nil
 }
 
 // dryRun finds out who would be reached.
@@ -335,4 +335,14 @@ func (c *Console) inNameOf(u User) string {
 		return ""
 	}
 	return u.Name
+}
+
+// publisher is the user as who does what no event carries.
+func (c *Console) publisher(u User) event.Publisher {
+	p := event.ThisProcess()
+	p.App = appName
+	if user := c.inNameOf(u); user != "" {
+		p.User, p.SudoUser = user, ""
+	}
+	return p
 }

@@ -108,6 +108,9 @@ type change struct{}
 // errStopped is why acts end with Run.
 var errStopped = errors.New("the console has stopped")
 
+// appName is what publishers of this console are known by.
+const appName = "fleetcast console"
+
 // maxStreams bounds the browsers' event streams.
 const maxStreams = 1000
 
@@ -127,7 +130,7 @@ func Open(ctx context.Context, db *mongo.Database, cfg Config) (*Console, error)
 		streams: make(chan struct{}, maxStreams), log: zerolog.Ctx(ctx), sessions: newSessions(),
 	}
 	var err error
-	if c.bus, err = event.Open(ctx, db, event.Config{Directory: c.registry, Log: cfg.Log, App: "fleetcast console"}); err != nil {
+	if c.bus, err = event.Open(ctx, db, event.Config{Directory: c.registry, Log: cfg.Log, App: appName}); err != nil {
 		return nil, err
 	}
 	if c.events, err = event.OpenLog(ctx, db, event.EventsCollection, cfg.Log); err != nil {

@@ -38,6 +38,7 @@ type outcome struct {
 	Verdict  string // done, failed or incomplete, once it is over
 	Fault    string
 	Note     string
+	Kept     bool // the database may have more than is shown
 	Answers  []answer
 	Outputs  []printed
 	Dumps    []dumpBlock
@@ -95,7 +96,13 @@ func (c *Console) eventPage(r *request) error {
 	if err != nil {
 		return err
 	}
-	o.whole = r.URL.Query().Get("all") != ""
+	if o.whole = r.URL.Query().Get("all") != ""; o.whole && !o.Own {
+		e, replies, err := c.answersOf(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		o.take(e, replies)
+	}
 	p := c.page(r, o.Subscriber+" "+o.Action, "events", o)
 	p.Live, p.Moving = "/live/events/"+id.Hex(), o.Running
 	if o.whole || (!o.Running && o.settled) {
@@ -266,13 +273,29 @@ func (c *Console) ofView(v view, ok bool) *outcome {
 	}
 	o.Dumps, o.Dumpable = blocksOf(dumps), len(dumps) > 0
 	if v.large {
-		o.Note = "Some results are too large to be kept here; `fleetcast replies " + o.ID + "` reads them from the database."
+		o.Note, o.Kept = "Some results are too large to be kept here.", true
 	}
 	if !e.Reply {
 		o.Note = "Nobody has asked for answers to this event."
 	}
 	o.count(0)
 	return o
+}
+
+// take puts whole answers in the place of those that are shown.
+func (o *outcome) take(e event.Event, replies []event.Reply) {
+	var dumps []output.Dumped
+	for _, r := range replies {
+		one := answerOf(event.Outcome{ServerID: r.ServerID, Server: r.Server, Acked: true, Reply: finalOf(r)}, false)
+		if i := slices.IndexFunc(o.Answers, func(a answer) bool { return a.ServerID == one.ServerID }); i >= 0 {
+			o.Answers[i] = one
+		} else {
+			o.Answers = append(o.Answers, one)
+		}
+		dumps = append(dumps, output.DumpsOf(e, r)...)
+	}
+	o.Dumps, o.Dumpable = blocksOf(dumps), len(dumps) > 0
+	o.Note, o.Kept = "", false
 }
 
 func finalOf(r event.Reply) *event.Reply {

@@ -95,6 +95,15 @@ func (f *fleet) now(ctx context.Context) *snapshot {
 	return next
 }
 
+// forget lets the next look read the registry in any case.
+func (f *fleet) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	old := *f.last
+	old.read = time.Time{}
+	f.last = &old
+}
+
 // seen returns the fleet as it was read last, without reading it.
 func (f *fleet) seen() *snapshot {
 	f.mu.Lock()

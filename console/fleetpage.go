@@ -125,6 +125,7 @@ type fleetView struct {
 	Err     string
 	Since   string
 	Done    string
+	Lost    int // servers that are lost, of all
 }
 
 type hold struct{ Whom, Who, Since string }
@@ -135,6 +136,9 @@ func (c *Console) fleetView(s *snapshot, f filter) *fleetView {
 	var out []output.Server
 	var chosen []*row
 	for _, r := range s.Rows {
+		if r.Server.Lost {
+			v.Lost++
+		}
 		if !f.text(r) {
 			continue
 		}
@@ -190,6 +194,9 @@ func (c *Console) fleetPage(r *request) error {
 	v := c.fleetView(s, f)
 	if r.URL.Query().Get("done") == "holds" {
 		v.Done = "It was published. No living server is meant; the holds that are in force are listed here."
+	}
+	if n, err := strconv.Atoi(r.URL.Query().Get("purged")); err == nil {
+		v.Done = output.Plural(n, "lost server") + " removed from the registry."
 	}
 	p := c.page(r, "Fleet", "fleet", v)
 	p.Live, p.Moving = "/live/fleet"+f.address(f.State, v.Filter.Page), true

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/server"
 )
 
 // pageError is an error with its HTTP status; the message is for people.
@@ -27,6 +28,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &page):
 		return page.status
+	case errors.Is(err, server.ErrNotRecorded):
+		return http.StatusNotFound
 	case errors.As(err, &unknown), errors.Is(err, event.ErrInvalid):
 		return http.StatusUnprocessableEntity
 	case errors.Is(err, context.DeadlineExceeded), mongo.IsTimeout(err), mongo.IsNetworkError(err):
@@ -57,6 +60,11 @@ func (c *Console) routes() http.Handler {
 	page("GET /live/events", mayRead, c.eventsStream)
 	page("GET /events/{id}", mayRead, c.eventPage)
 	page("GET /live/events/{id}", mayRead, c.eventStream)
+	page("GET /events/{id}/dump.txt", mayRead, c.dumpText)
+	page("GET /dumps", mayRead, c.dumpsPage)
+	page("GET /compare", mayRead, c.comparePage)
+	page("GET /audit", mayRead, c.auditPage)
+	page("POST /purge", mayPurge, c.purge)
 	page("GET /act", mayAsk, c.actPage)
 	page("POST /act", mayAsk, c.actPage)
 	page("POST /act/publish", mayAsk, c.actPublish)

@@ -1,0 +1,114 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
+	"github.com/fleetcast/fleetcast/server"
+)
+
+// auditView is the page of the audit.
+type auditView struct {
+	Filter server.AuditFilter
+	Since  string
+	Lines  []auditLine
+	More   string // the address of a longer list, if there is more
+}
+
+type auditLine struct {
+	ID    string
+	At    time.Time
+	Who   string
+	What  string
+	Whom  string
+	How   string
+	State server.AuditState
+	Bad   bool
+}
+
+const (
+	auditSince = 24 * time.Hour
+	auditShown = 100
+	auditMost  = 10_000
+)
+
+// auditFilterOf reads the filter of the audit.
+func auditFilterOf(form url.Values) (f server.AuditFilter, err error) {
+	f = server.AuditFilter{
+		Since: auditSince, Subscriber: strings.TrimSpace(form.Get("subscriber")), Action: strings.TrimSpace(form.Get("action")),
+		User: strings.TrimSpace(form.Get("user")), Server: strings.TrimSpace(form.Get("server")), Failed: form.Get("failed") != "", Limit: auditShown,
+	}
+	if text := strings.TrimSpace(form.Get("since")); text != "" {
+		if f.Since, err = time.ParseDuration(text); err != nil || f.Since < 0 {
+			return f, &pageError{http.StatusUnprocessableEntity, "since " + strconv.Quote(text) + ": a duration such as 24h, or 0 for all"}
+		}
+	}
+	if text := form.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > auditMost {
+			return f, &pageError{http.StatusUnprocessableEntity, "limit " + strconv.Quote(text) + ": a number from 1 to " + strconv.Itoa(auditMost)}
+		}
+		f.Limit = n
+	}
+	if f.Server != "" {
+		if err := (event.Target{Names: []string{f.Server}}).Validate(); err != nil {
+			return f, &pageError{http.StatusUnprocessableEntity, "server: " + err.Error()}
+		}
+	}
+	return f, nil
+}
+
+func (c *Console) auditPage(r *request) error {
+	form := r.URL.Query()
+	f, err := auditFilterOf(form)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	entries, more, err := c.registry.Trail(ctx, f)
+	if err != nil {
+		return err
+	}
+	v := auditView{Filter: f, Since: output.Short(f.Since)}
+	if f.Since == 0 {
+		v.Since = "0"
+	}
+	for _, e := range slices.Backward(entries) {
+		v.Lines = append(v.Lines, auditLine{
+			ID: e.ID.Hex(), At: e.At, Who: output.Who(e.Publisher), What: output.Clip(output.What(e), 120),
+			Whom: output.Clip(output.ToWhom(e), 80), How: output.Clip(output.How(e), 160), State: e.State(), Bad: e.Failed(),
+		})
+	}
+	if more && f.Limit < auditMost {
+		form.Set("limit", strconv.Itoa(min(10*f.Limit, auditMost)))
+		v.More = c.cfg.Base + "/audit?" + form.Encode()
+	}
+	return c.show(r, "audit", c.page(r, "Audit", "audit", v))
+}
+
+// purge removes the lost servers from the registry, on record.
+func (c *Console) purge(r *request) error {
+	n := 0
+	err := c.registry.Perform(r.Context(), server.Deed{
+		Subscriber: "servers", Action: "purge", Parameters: bson.D{}, Publisher: c.publisher(r.user),
+	}, func(ctx context.Context) error {
+		purged, err := c.registry.Purge(ctx)
+		n = len(purged)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.fleet.forget()
+	return c.redirect(r, "/?purged="+strconv.Itoa(n))
+}
