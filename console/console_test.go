@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,19 +65,26 @@ func newSite(t testing.TB, cfg Config) *site {
 func (s *site) start(source worker.Source, names ...string) {
 	s.t.Helper()
 	for _, name := range names {
-		srv, err := server.Open(s.t.Context(), s.db, source, server.Config{
+		s.startAs(server.Config{
 			Bus:  event.Config{Identity: event.Identity{Name: name, Labels: map[string]string{"zone": "eu"}}},
-			Pool: worker.Config{Workers: 2, Grace: 200 * time.Millisecond}, ShutdownTimeout: 100 * time.Millisecond,
-		})
-		require.NoError(s.t, err)
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() { defer close(done); _ = srv.Run(ctx) }()
-		s.t.Cleanup(func() { cancel(); <-done })
+			Pool: worker.Config{Workers: 2},
+		}, source)
 	}
-	s.await("the servers in the registry", func() bool {
+}
+
+// startAs runs one server until the test ends.
+func (s *site) startAs(cfg server.Config, source worker.Source) {
+	s.t.Helper()
+	cfg.ShutdownTimeout, cfg.Pool.Grace = 100*time.Millisecond, 200*time.Millisecond
+	srv, err := server.Open(s.t.Context(), s.db, source, cfg)
+	require.NoError(s.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Run(ctx) }()
+	s.t.Cleanup(func() { cancel(); <-done })
+	s.await("the server in the registry", func() bool {
 		entries, err := s.registry.List(s.t.Context())
-		return err == nil && len(entries) >= len(names)
+		return err == nil && slices.ContainsFunc(entries, func(e server.Entry) bool { return e.Name == cfg.Bus.Identity.Name })
 	})
 }
 

@@ -48,6 +48,7 @@ var functions = template.FuncMap{
 	"join":   strings.Join,
 	"clip":   output.Clip,
 	"cell":   output.Cell,
+	"scope":  output.ScopeWords,
 	"add":    func(a, b int) int { return a + b },
 }
 

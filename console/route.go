@@ -9,6 +9,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/server"
 )
@@ -25,11 +26,16 @@ func (e *pageError) Error() string { return e.message }
 func statusOf(err error) int {
 	var page *pageError
 	var unknown *event.UnknownError
+	var value *config.ValueError
 	switch {
 	case errors.As(err, &page):
 		return page.status
-	case errors.Is(err, server.ErrNotRecorded):
+	case errors.Is(err, server.ErrNotRecorded), errors.Is(err, config.ErrNotFound):
 		return http.StatusNotFound
+	case errors.Is(err, config.ErrConflict):
+		return http.StatusConflict
+	case errors.As(err, &value), errors.Is(err, config.ErrUndeclared), errors.Is(err, config.ErrNoKey):
+		return http.StatusUnprocessableEntity
 	case errors.As(err, &unknown), errors.Is(err, event.ErrInvalid):
 		return http.StatusUnprocessableEntity
 	case errors.Is(err, context.DeadlineExceeded), mongo.IsTimeout(err), mongo.IsNetworkError(err):
@@ -65,6 +71,7 @@ func (c *Console) routes() http.Handler {
 	page("GET /compare", mayRead, c.comparePage)
 	page("GET /audit", mayRead, c.auditPage)
 	page("POST /purge", mayPurge, c.purge)
+	c.settingsRoutes(page)
 	page("GET /act", mayAsk, c.actPage)
 	page("POST /act", mayAsk, c.actPage)
 	page("POST /act/publish", mayAsk, c.actPublish)

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcast/fleetcast/config"
+	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/output"
-	"github.com/fleetcast/fleetcast/server"
+	"github.com/fleetcast/fleetcast/internal/settings"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -54,16 +53,15 @@ them as they were.`,
 	return cmd
 }
 
-// settings are those of the database, for one command.
-type settings struct {
-	*config.Store
+// fleetSettings are those of the database, for one command.
+type fleetSettings struct {
+	*settings.Editor
 	*store
-	registry *server.Registry
 }
 
 // withSettings connects and calls do. The context of do ends after --timeout, which is
 // enough for some reads and writes; do has that of the command for what takes longer.
-func (a *app) withSettings(ctx context.Context, do func(ctx context.Context, s *settings) error) error {
+func (a *app) withSettings(ctx context.Context, do func(ctx context.Context, s *fleetSettings) error) error {
 	keys, err := config.KeyringFromEnv(func(name string) string { v, _ := a.Env(name); return v })
 	if err != nil {
 		return usageError("%w", err)
@@ -75,9 +73,7 @@ func (a *app) withSettings(ctx context.Context, do func(ctx context.Context, s *
 	defer st.close()
 	bounded, cancel := context.WithTimeoutCause(ctx, a.timeout, fmt.Errorf("the database did not answer within --timeout %s", a.timeout))
 	defer cancel()
-	s := &settings{store: st, registry: server.NewRegistry(st.db)}
-	s.Store = config.NewStore(st.db, config.StoreConfig{Keyring: keys, Secret: s.secrets(bounded)})
-	err = do(bounded, s)
+	err = do(bounded, &fleetSettings{settings.NewEditor(bounded, st.db, keys, event.Publisher{}), st})
 	if errors.Is(err, context.DeadlineExceeded) && bounded.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(bounded), err)
 	}
@@ -99,85 +95,6 @@ func configError(err error) error {
 		return usageError("%w", err)
 	}
 	return err
-}
-
-// declared is a setting as some servers have declared it.
-type declared struct {
-	config.Declaration
-	servers []string
-}
-
-// declarations returns what the living servers have declared, by path; what the lost
-// ones have, if none is living.
-func (s *settings) declarations(ctx context.Context) ([]declared, error) {
-	entries, err := s.registry.ListTables(ctx)
-	return declaredByAny(entries), err
-}
-
-// secrets tells which paths servers have declared secret. When that cannot be read,
-// all are.
-func (s *settings) secrets(ctx context.Context) func(path string) bool {
-	read := sync.OnceValues(func() ([]declared, error) { return s.declarations(ctx) })
-	return func(path string) bool {
-		list, err := read()
-		return err != nil || slices.ContainsFunc(list, func(d declared) bool { return d.Path == path && d.Secret })
-	}
-}
-
-func declaredByAny(entries []server.Entry) []declared {
-	if list := declaredBy(entries, false); len(list) > 0 {
-		return list
-	}
-	return declaredBy(entries, true)
-}
-
-func declaredBy(entries []server.Entry, lost bool) []declared {
-	var list []declared
-	for _, e := range entries {
-		if e.Lost() != lost {
-			continue
-		}
-		for _, d := range e.Settings {
-			i := slices.IndexFunc(list, func(other declared) bool { return other.Declaration == d })
-			if i < 0 {
-				i = len(list)
-				list = append(list, declared{Declaration: d})
-			}
-			list[i].servers = append(list[i].servers, e.Name)
-		}
-	}
-	slices.SortStableFunc(list, func(x, y declared) int { return strings.Compare(x.Path, y.Path) })
-	return list
-}
-
-// rules are what a value is checked against.
-type rules struct {
-	entries      []server.Entry // of the registry
-	declarations []config.Declaration
-	unchecked    bool // nobody has declared anything: what is no setting of fleetcast's own is not checked
-}
-
-// rules returns what servers have declared. Without any, there are still the settings
-// of every server.
-func (s *settings) rules(ctx context.Context) (rules, error) {
-	entries, err := s.registry.ListTables(ctx)
-	list := declaredByAny(entries)
-	r := rules{entries: entries, unchecked: len(list) == 0}
-	for _, d := range list {
-		r.declarations = append(r.declarations, d.Declaration)
-	}
-	if r.unchecked {
-		r.declarations = config.Declarations()
-	}
-	return r, err
-}
-
-// free reports whether a path may be set though it is not declared.
-func (r rules) free(path string) bool { return r.unchecked && !strings.HasPrefix(path, "fleetcast/") }
-
-// knows reports whether a path is declared.
-func (r rules) knows(path string) bool {
-	return slices.ContainsFunc(r.declarations, func(d config.Declaration) bool { return d.Path == path })
 }
 
 // checkPath refuses what is no path.

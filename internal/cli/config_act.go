@@ -3,57 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/output"
-	"github.com/fleetcast/fleetcast/server"
 )
-
-// maxRecordedValue bounds a value in the audit, in bytes.
-const maxRecordedValue = 1 << 10
-
-// onRecord is a value as the audit has it.
-func onRecord(v any) any {
-	if text := output.ValueText(v); len(text) > maxRecordedValue {
-		return strings.ToValidUTF8(text[:maxRecordedValue], "") + "…"
-	}
-	return v
-}
-
-// perform does what changes or reveals settings, on record in the audit. Values in the
-// parameters are hidden already where they are secret.
-func (s *settings) perform(ctx context.Context, action string, scope config.Scope, parameters bson.D, do func(context.Context) error) error {
-	if scope != "" {
-		parameters = append(parameters, bson.E{Key: "scope", Value: string(scope)})
-	}
-	return s.registry.Perform(ctx, server.Deed{
-		Subscriber: "config", Action: action, Parameters: parameters, Target: concerned(scope),
-	}, do)
-}
-
-// concerned is the target of those whom a scope is for. Events know no environments:
-// one of those is for everybody, whom a refresh does no harm.
-func concerned(scope config.Scope) event.Target {
-	switch kind, name, _ := strings.Cut(string(scope), ":"); kind {
-	case "server":
-		return event.Target{Names: []string{literally(name)}}
-	case "label":
-		key, value, _ := strings.Cut(name, "=")
-		return event.Target{Labels: map[string]string{key: literally(value)}}
-	}
-	return event.Target{}
-}
-
-// literally is a pattern that only this text matches.
-func literally(text string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(text)
-}
 
 // refreshFlags let servers refresh once the collection is changed.
 type refreshFlags struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/internal/output"
+	"github.com/fleetcast/fleetcast/internal/settings"
 	"github.com/fleetcast/fleetcast/server"
 )
 
@@ -30,7 +31,7 @@ func (a *app) completeSet(cmd *cobra.Command, args []string, prefix string) ([]s
 		return a.pathsForCompletion(cmd, true, prefix), cobra.ShellCompDirectiveNoFileComp
 	case 1:
 		var words []string
-		for _, d := range declaredBy(a.registryForCompletion(cmd), false) {
+		for _, d := range settings.DeclaredByLiving(a.registryForCompletion(cmd)) {
 			if d.Path == args[0] {
 				words = append(words, valuesOf(d.Declaration)...)
 			}
@@ -63,7 +64,7 @@ func (a *app) pathsForCompletion(cmd *cobra.Command, declared bool, prefix strin
 		hints[path] = "is set"
 	}
 	if declared {
-		for _, d := range declaredBy(a.registryForCompletion(cmd), false) {
+		for _, d := range settings.DeclaredByLiving(a.registryForCompletion(cmd)) {
 			hints[d.Path] = d.Doc
 		}
 	}

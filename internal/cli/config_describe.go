@@ -27,22 +27,22 @@ shows all that is known of it.`,
 		if err != nil {
 			return err
 		}
-		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(ctx context.Context, s *fleetSettings) error {
 			return a.configDescribe(ctx, s, prefix)
 		})
 	}
 	return cmd
 }
 
-func (a *app) configDescribe(ctx context.Context, s *settings, prefix string) error {
-	known, err := s.declarations(ctx)
+func (a *app) configDescribe(ctx context.Context, s *fleetSettings, prefix string) error {
+	known, err := s.Declarations(ctx)
 	if err != nil {
 		return err
 	}
 	out := []output.Declaration{}
 	for _, d := range known {
 		if under(d.Path, prefix) {
-			out = append(out, output.ToDeclaration(d.Declaration, d.servers))
+			out = append(out, output.ToDeclaration(d.Declaration, d.Servers))
 		}
 	}
 	switch {

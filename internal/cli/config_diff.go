@@ -36,7 +36,7 @@ server:NAME. Secret values show as ****.`,
 				return err
 			}
 		}
-		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(ctx context.Context, s *fleetSettings) error {
 			d, err := a.configDiff(ctx, s, args, *prefix)
 			if err != nil {
 				return err
@@ -93,7 +93,7 @@ type settingDifference struct {
 	Unknown bool `json:"unknown,omitempty"`
 }
 
-func (a *app) configDiff(ctx context.Context, s *settings, args []string, prefix string) (settingsDiff, error) {
+func (a *app) configDiff(ctx context.Context, s *fleetSettings, args []string, prefix string) (settingsDiff, error) {
 	if len(args) == 2 {
 		return s.diffScopes(ctx, config.Scope(args[0]), config.Scope(args[1]), prefix)
 	}
@@ -111,7 +111,7 @@ func (a *app) configDiff(ctx context.Context, s *settings, args []string, prefix
 	return d, nil
 }
 
-func (s *settings) diffScopes(ctx context.Context, first, second config.Scope, prefix string) (settingsDiff, error) {
+func (s *fleetSettings) diffScopes(ctx context.Context, first, second config.Scope, prefix string) (settingsDiff, error) {
 	var lists [2][]config.Exported
 	for i, scope := range []config.Scope{first, second} {
 		var err error
@@ -128,7 +128,7 @@ func (s *settings) diffScopes(ctx context.Context, first, second config.Scope, p
 }
 
 // compare finds what differs of those with the same key.
-func (s *settings) compare(a, b []config.Exported, key func(config.Exported) string) settingsDiff {
+func (s *fleetSettings) compare(a, b []config.Exported, key func(config.Exported) string) settingsDiff {
 	pairs := map[string]*[2]*config.Exported{}
 	for side, list := range [][]config.Exported{a, b} {
 		for i := range list {
@@ -151,7 +151,7 @@ func (s *settings) compare(a, b []config.Exported, key func(config.Exported) str
 	return d
 }
 
-func (s *settings) difference(a, b *config.Exported) (d settingDifference, differs bool) {
+func (s *fleetSettings) difference(a, b *config.Exported) (d settingDifference, differs bool) {
 	one := cmp.Or(a, b)
 	d = settingDifference{Path: one.Path, Scope: one.Scope, A: exportedValue(a), B: exportedValue(b)}
 	if a == nil || b == nil {

@@ -37,14 +37,14 @@ Exit code 3: it is not set there.`,
 		if err := errors.Join(err, checkPath(args[0])); err != nil {
 			return err
 		}
-		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(ctx context.Context, s *fleetSettings) error {
 			return a.configGet(ctx, s, args[0], scope, *reveal)
 		})
 	}
 	return cmd
 }
 
-func (a *app) configGet(ctx context.Context, s *settings, path string, scope config.Scope, reveal bool) error {
+func (a *app) configGet(ctx context.Context, s *fleetSettings, path string, scope config.Scope, reveal bool) error {
 	one, err := s.Get(ctx, path, scope)
 	if errors.Is(err, config.ErrNotFound) {
 		return s.notSet(ctx, path, scope)
@@ -68,8 +68,8 @@ func (a *app) configGet(ctx context.Context, s *settings, path string, scope con
 }
 
 // reveal returns a secret in the clear. That is on record before it is read.
-func (s *settings) reveal(ctx context.Context, path string, scope config.Scope) (value any, err error) {
-	err = s.perform(ctx, "reveal", scope, bson.D{{Key: "path", Value: path}}, func(ctx context.Context) (err error) {
+func (s *fleetSettings) reveal(ctx context.Context, path string, scope config.Scope) (value any, err error) {
+	err = s.Perform(ctx, "reveal", scope, bson.D{{Key: "path", Value: path}}, func(ctx context.Context) (err error) {
 		recorded := func(context.Context) error { return nil } // by perform, or it would not be called
 		value, err = s.Reveal(ctx, path, scope, recorded)
 		return err
@@ -78,7 +78,7 @@ func (s *settings) reveal(ctx context.Context, path string, scope config.Scope) 
 }
 
 // notSet says what there is instead.
-func (s *settings) notSet(ctx context.Context, path string, scope config.Scope) error {
+func (s *fleetSettings) notSet(ctx context.Context, path string, scope config.Scope) error {
 	message := fmt.Sprintf("%s is not set for %s", path, output.ScopeWords(scope))
 	others, err := s.List(ctx, config.Filter{Under: path})
 	if err != nil {
@@ -102,13 +102,13 @@ func (s *settings) notSet(ctx context.Context, path string, scope config.Scope) 
 	if below > 0 {
 		message += fmt.Sprintf("; %s below it: `fleetcast config list %s`", output.Plural(below, "setting"), path)
 	}
-	known, err := s.declarations(ctx)
+	known, err := s.Declarations(ctx)
 	if err != nil {
 		return err
 	}
 	for _, d := range known {
 		if d.Path == path && d.Default != "" {
-			message += fmt.Sprintf("; the default of %s is %s", output.Plural(len(d.servers), "server"), output.Cell(d.Default))
+			message += fmt.Sprintf("; the default of %s is %s", output.Plural(len(d.Servers), "server"), output.Cell(d.Default))
 		}
 	}
 	return &codeError{code: exitNoMatch, err: errors.New(message)}

@@ -33,14 +33,14 @@ values show as ****. Of each setting the last 100 changes are kept for each scop
 		if *limit < 0 {
 			return usageError("--limit %d: a number of changes, or 0 for all", *limit)
 		}
-		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(ctx context.Context, s *fleetSettings) error {
 			return a.configHistory(ctx, s, config.Filter{Under: prefix, Scope: scope}, *limit)
 		})
 	}
 	return cmd
 }
 
-func (a *app) configHistory(ctx context.Context, s *settings, f config.Filter, limit int) error {
+func (a *app) configHistory(ctx context.Context, s *fleetSettings, f config.Filter, limit int) error {
 	wanted := limit
 	if wanted > 0 {
 		wanted++ // to know whether there is more

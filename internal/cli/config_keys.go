@@ -59,21 +59,21 @@ the history stay as they are: no one can read them without the old key.`,
 		if keys == nil {
 			return usageError("there is no key: set %s or %s", config.KeyVariable, config.KeyFileVariable)
 		}
-		return a.withSettings(cmd.Context(), func(_ context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(_ context.Context, s *fleetSettings) error {
 			return a.configReseal(cmd.Context(), s, keys.IDs()[0]) // there may be many
 		})
 	}
 	return cmd
 }
 
-func (a *app) configReseal(ctx context.Context, s *settings, key string) error {
-	known, err := s.rules(ctx)
+func (a *app) configReseal(ctx context.Context, s *fleetSettings, key string) error {
+	known, err := s.Rules(ctx)
 	if err != nil {
 		return err
 	}
 	out := resealOutput{Key: key}
-	err = s.perform(ctx, "reseal", "", bson.D{{Key: "key", Value: key}}, func(ctx context.Context) (err error) {
-		out.Resealed, err = s.Reseal(ctx, known.declarations)
+	err = s.Perform(ctx, "reseal", "", bson.D{{Key: "key", Value: key}}, func(ctx context.Context) (err error) {
+		out.Resealed, err = s.Reseal(ctx, known.Declarations)
 		return err
 	})
 	if err != nil {

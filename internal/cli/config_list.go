@@ -41,14 +41,14 @@ names and labels may then be patterns such as 'web-*'. Secret values show as ***
 		if *effective {
 			return a.listEffective(cmd.Context(), prefix, scopes, *wait)
 		}
-		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(ctx context.Context, s *fleetSettings) error {
 			return a.configList(ctx, s, config.Filter{Under: prefix, Scope: scope})
 		})
 	}
 	return cmd
 }
 
-func (a *app) configList(ctx context.Context, s *settings, f config.Filter) error {
+func (a *app) configList(ctx context.Context, s *fleetSettings, f config.Filter) error {
 	list, err := s.List(ctx, f)
 	if err != nil {
 		return err

@@ -1,6 +1,9 @@
 package cli
 
-import "github.com/fleetcast/fleetcast/internal/output"
+import (
+	"github.com/fleetcast/fleetcast/internal/output"
+	"github.com/fleetcast/fleetcast/internal/settings"
+)
 
 // The structs of this file are JSON output; the rules of output.go hold. Values are as
 // they are set: texts, numbers, booleans, lists of them; durations, regular expressions
@@ -15,8 +18,8 @@ type changedOutput struct {
 	Refresh *output.Call `json:"refresh,omitempty"` // with --refresh
 }
 
-func toChangedOutput(c changed) *changedOutput {
-	return &changedOutput{Setting: output.ToSetting(c.setting), Old: c.old, Changed: c.done}
+func toChangedOutput(c settings.Changed) *changedOutput {
+	return &changedOutput{Setting: output.ToSetting(c.Setting), Old: c.Old, Changed: c.Done}
 }
 
 func (c *changedOutput) refreshed(call *output.Call) { c.Refresh = call }

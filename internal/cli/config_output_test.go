@@ -11,6 +11,7 @@ import (
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/output"
+	"github.com/fleetcast/fleetcast/internal/settings"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -46,21 +47,21 @@ func TestWordsOfAChange(t *testing.T) {
 	of := func(scope config.Scope, value any) config.Setting {
 		return config.Setting{Path: "app/port", Scope: scope, Value: value, Version: 3}
 	}
-	for want, c := range map[string]changed{
-		"app/port for all servers is 25, and was not set; version 3":        {of(config.Global, int64(25)), nil, true},
-		`app/port for server web-1 is 25, and was "a  b"; version 3`:        {of(config.OnServer("web-1"), int64(25)), "a  b", true},
-		"app/port for label zone=eu is 25 already, version 3":               {of(config.WithLabel("zone", "eu"), int64(25)), int64(25), false},
-		"app/port for environment x is no longer set, it was 25; version 3": {of(config.InEnvironment("x"), nil), int64(25), true},
+	for want, c := range map[string]settings.Changed{
+		"app/port for all servers is 25, and was not set; version 3":        {Setting: of(config.Global, int64(25)), Old: nil, Done: true},
+		`app/port for server web-1 is 25, and was "a  b"; version 3`:        {Setting: of(config.OnServer("web-1"), int64(25)), Old: "a  b", Done: true},
+		"app/port for label zone=eu is 25 already, version 3":               {Setting: of(config.WithLabel("zone", "eu"), int64(25)), Old: int64(25), Done: false},
+		"app/port for environment x is no longer set, it was 25; version 3": {Setting: of(config.InEnvironment("x"), nil), Old: int64(25), Done: true},
 	} {
-		require.Equal(t, want, c.words())
+		require.Equal(t, want, changeWords(c))
 	}
-	for want, c := range map[string]changed{
-		"fleetcast config unset app/port --refresh":                            {of(config.Global, int64(25)), nil, true},
-		"fleetcast config set app/port --label zone=eu --refresh -- -5":        {of(config.WithLabel("zone", "eu"), int64(25)), int64(-5), true},
-		`fleetcast config set app/port --refresh -- '{"a": "it'\''s"}'`:        {of(config.Global, "{}"), `{"a": "it's"}`, true},
-		"fleetcast config set app/port - --server s --refresh, with the old v": {config.Setting{Path: "app/port", Scope: config.OnServer("s"), Secret: true}, event.Hidden, true},
+	for want, c := range map[string]settings.Changed{
+		"fleetcast config unset app/port --refresh":                            {Setting: of(config.Global, int64(25)), Old: nil, Done: true},
+		"fleetcast config set app/port --label zone=eu --refresh -- -5":        {Setting: of(config.WithLabel("zone", "eu"), int64(25)), Old: int64(-5), Done: true},
+		`fleetcast config set app/port --refresh -- '{"a": "it'\''s"}'`:        {Setting: of(config.Global, "{}"), Old: `{"a": "it's"}`, Done: true},
+		"fleetcast config set app/port - --server s --refresh, with the old v": {Setting: config.Setting{Path: "app/port", Scope: config.OnServer("s"), Secret: true}, Old: event.Hidden, Done: true},
 	} {
-		require.Contains(t, c.undo(), want)
+		require.Contains(t, undoOf(c), want)
 	}
 }
 
@@ -97,7 +98,7 @@ func TestCompareSettings(t *testing.T) {
 		{Path: "secret/unknown", Scope: config.Global, Sealed: sealed("2")},
 		{Path: "secret/reference", Scope: config.Global, Value: "@/run/secrets/y"},
 	}
-	d := (&settings{}).compare(has, file, func(e config.Exported) string { return e.Path + " " + string(e.Scope) })
+	d := (&fleetSettings{}).compare(has, file, func(e config.Exported) string { return e.Path + " " + string(e.Scope) })
 	d.A, d.B = "collection", "settings.yaml"
 	var out bytes.Buffer
 	a := &app{Process: Process{Stdout: &out}, output: "text"}
@@ -119,7 +120,7 @@ func TestConfigOutputShapes(t *testing.T) {
 		From: config.Origin{Layer: config.LayerDefault}, Origin: config.Origin{Layer: config.LayerSettings, Name: "server:web-1"}})
 	e := event.New("config", "refresh", nil)
 	call := output.ToCall(e, event.Summary{Matched: 1, Acked: 1, Done: 1, Duration: 3 * time.Millisecond}, []event.Reply{reply})
-	set := toChangedOutput(changed{setting, int64(24), true})
+	set := toChangedOutput(settings.Changed{Setting: setting, Old: int64(24), Done: true})
 	set.refreshed(&call)
 	imported := &importOutput{}
 	imported.take([]config.Imported{{Path: "a", Scope: config.Global, Old: nil, New: "x", Changed: true}, {Path: "b"}})

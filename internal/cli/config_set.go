@@ -3,16 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/config"
-	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/output"
-	"github.com/fleetcast/fleetcast/server"
+	"github.com/fleetcast/fleetcast/internal/settings"
 )
 
 func (a *app) configSetCommand() *cobra.Command {
@@ -68,7 +65,7 @@ living server that it is for; 4 some server has not answered.`,
 		if err := values.read(args[1:]); err != nil { // which may take long: nothing waits yet
 			return err
 		}
-		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(ctx context.Context, s *fleetSettings) error {
 			done, err := a.configSet(ctx, s, w, values)
 			if err != nil {
 				return err
@@ -113,80 +110,19 @@ func (v *versionFlag) get(err error) (*int64, error) {
 	return &v.version, nil
 }
 
-// changed is a setting that was set or unset.
-type changed struct {
-	setting config.Setting
-	old     any // nil when it was not set
-	done    bool
-}
-
 // configSet checks, and sets unless it is so already.
-func (a *app) configSet(ctx context.Context, s *settings, w config.Write, values *valueFlags) (c changed, err error) {
-	known, err := s.rules(ctx)
+func (a *app) configSet(ctx context.Context, s *fleetSettings, w config.Write, values *valueFlags) (c settings.Changed, err error) {
+	known, err := s.Rules(ctx)
 	if err != nil {
 		return c, err
 	}
-	w.Value = values.value(known.knows(w.Path))
-	if !known.knows(w.Path) && known.free(w.Path) {
+	w.Value = values.value(known.Knows(w.Path))
+	if !known.Knows(w.Path) && known.Free(w.Path) {
 		w.Undeclared = true
 		a.say("no server is there that has declared settings: the value is not checked\n")
 	}
-	w.Declarations = known.declarations
-	a.warnNobody(known.entries, w.Scope)
-	is, err := s.Get(ctx, w.Path, w.Scope)
-	if err != nil && !errors.Is(err, config.ErrNotFound) {
-		return c, err
+	if known.Nobody(w.Scope) {
+		a.say("no server in the registry is %s: it is for those that start later\n", output.ScopeWords(w.Scope))
 	}
-	w.Secret = w.Secret || is.Secret // what was secret once stays so
-	plan, err := s.check(ctx, w)
-	if err != nil {
-		return c, err
-	}
-	c = changed{is, plan.Old, false}
-	if !plan.Changed && w.IfVersion == nil && w.Secret == is.Secret {
-		return c, nil
-	}
-	parameters := bson.D{{Key: "path", Value: w.Path}, {Key: "value", Value: onRecord(plan.New)}}
-	if plan.Old != nil {
-		parameters = append(parameters, bson.E{Key: "old", Value: onRecord(plan.Old)})
-	}
-	c.done = true
-	err = s.perform(ctx, "set", w.Scope, parameters, func(ctx context.Context) (err error) {
-		c.setting, err = s.Set(ctx, w)
-		return err
-	})
-	return c, err
-}
-
-// warnNobody tells of a scope that is for no server of the registry: one may start that
-// it is for, or it is mistyped.
-func (a *app) warnNobody(entries []server.Entry, scope config.Scope) {
-	target := concerned(scope)
-	if target.IsZero() || slices.ContainsFunc(entries, func(e server.Entry) bool {
-		meant, err := target.Matches(e.Identity())
-		return meant || err != nil
-	}) {
-		return
-	}
-	a.say("no server in the registry is %s: it is for those that start later\n", output.ScopeWords(scope))
-}
-
-// check finds out what is wrong with a write, and what it would change.
-func (s *settings) check(ctx context.Context, w config.Write) (config.Imported, error) {
-	plan, err := s.Import(ctx, []config.Exported{{Path: w.Path, Scope: w.Scope, Value: w.Value}},
-		config.Import{Declarations: w.Declarations, Undeclared: w.Undeclared, DryRun: true})
-	var faults *config.FaultsError
-	switch {
-	case errors.As(err, &faults) && len(faults.Faults) == 1:
-		return config.Imported{}, faults.Faults[0]
-	case err != nil:
-		return config.Imported{}, err
-	}
-	if w.Secret {
-		plan[0].New = event.Hidden
-	}
-	if plan[0].New == event.Hidden && plan[0].Old != nil { // what becomes secret is so already
-		plan[0].Old = event.Hidden
-	}
-	return plan[0], nil
+	return s.Change(ctx, known, w)
 }

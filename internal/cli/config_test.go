@@ -4,14 +4,11 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fleetcast/fleetcast/config"
-	"github.com/fleetcast/fleetcast/event"
-	"github.com/fleetcast/fleetcast/server"
 )
 
 func TestConfigHelp(t *testing.T) {
@@ -91,47 +88,6 @@ func TestScopeFlags(t *testing.T) {
 		require.Equal(t, strings.Join(args, " "), strings.TrimSpace(flagsOf(scope)), "the way back")
 	}
 	require.Equal(t, ` --server 'it'\''s; *'`, flagsOf(config.OnServer("it's; *")))
-}
-
-func TestConcernedAreThoseOfTheScope(t *testing.T) {
-	web := &event.Identity{Name: "web-1", Labels: map[string]string{"zone": "eu"}}
-	odd := &event.Identity{Name: `[w]*?\`, Labels: map[string]string{"zone": "*"}}
-	for scope, want := range map[config.Scope][]bool{
-		config.Global:                   {true, true},
-		config.InEnvironment("x"):       {true, true},
-		config.OnServer("web-1"):        {true, false},
-		config.OnServer("web-*"):        {false, false},
-		config.OnServer(`[w]*?\`):       {false, true},
-		config.WithLabel("zone", "*"):   {false, true},
-		config.WithLabel("zone", "eu"):  {true, false},
-		config.WithLabel("other", "eu"): {false, false},
-	} {
-		target := concerned(scope)
-		require.NoError(t, target.Validate(), scope)
-		for i, id := range []*event.Identity{web, odd} {
-			meant, err := target.Matches(id)
-			require.NoError(t, err)
-			require.Equal(t, want[i], meant, "%s and %s", scope, id.Name)
-		}
-	}
-}
-
-func TestDeclaredByServers(t *testing.T) {
-	port := config.Declaration{Path: "app/port", Type: config.Integer}
-	text := config.Declaration{Path: "app/port", Type: config.Text}
-	host := config.Declaration{Path: "app/host", Type: config.Text}
-	a := server.Entry{Name: "a", Settings: []config.Declaration{port, host}}
-	b := server.Entry{Name: "b", Settings: []config.Declaration{port}}
-	old := server.Entry{Name: "old", Settings: []config.Declaration{text}, Age: time.Hour}
-	require.Equal(t, []declared{{host, []string{"a"}}, {port, []string{"a", "b"}}}, declaredByAny([]server.Entry{a, b, old}))
-	require.Equal(t, []declared{{text, []string{"old"}}}, declaredByAny([]server.Entry{old}), "better than nothing")
-	require.Empty(t, declaredByAny(nil))
-
-	r := rules{declarations: []config.Declaration{port}}
-	require.False(t, r.free("app/prot"))
-	r.unchecked = true
-	require.True(t, r.free("app/prot"))
-	require.False(t, r.free("fleetcast/max_wrokers"), "these are known without any server")
 }
 
 func TestConfigErrors(t *testing.T) {

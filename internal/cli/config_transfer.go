@@ -13,6 +13,7 @@ import (
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/output"
+	"github.com/fleetcast/fleetcast/internal/settings"
 )
 
 func (a *app) configExportCommand() *cobra.Command {
@@ -32,7 +33,7 @@ as they are kept, encrypted; who imports them needs the same key.`,
 		if err := errors.Join(err, errScope); err != nil {
 			return err
 		}
-		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(ctx context.Context, s *fleetSettings) error {
 			list, err := s.Export(ctx, config.Filter{Under: prefix, Scope: scope})
 			if err != nil {
 				return err
@@ -76,7 +77,7 @@ and what is not in the file, is left alone; --dry-run shows what would change.`,
 		if err != nil {
 			return err
 		}
-		return a.withSettings(cmd.Context(), func(_ context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(_ context.Context, s *fleetSettings) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout+time.Duration(len(list))*importPatience)
 			defer cancel()
 			out, err := s.importAll(ctx, list, how, args[0])
@@ -111,13 +112,13 @@ func (a *app) readExport(name string) ([]config.Exported, error) {
 }
 
 // importAll checks the list and then, on record, sets what is not so already.
-func (s *settings) importAll(ctx context.Context, list []config.Exported, how config.Import, file string) (*importOutput, error) {
-	known, err := s.rules(ctx)
+func (s *fleetSettings) importAll(ctx context.Context, list []config.Exported, how config.Import, file string) (*importOutput, error) {
+	known, err := s.Rules(ctx)
 	if err != nil {
 		return nil, err
 	}
-	how.Declarations = known.declarations
-	how.Undeclared = how.Undeclared || known.unchecked
+	how.Declarations = known.Declarations
+	how.Undeclared = how.Undeclared || known.Unchecked
 	dry := how
 	dry.DryRun = true
 	plan, err := s.Import(ctx, list, dry)
@@ -129,7 +130,7 @@ func (s *settings) importAll(ctx context.Context, list []config.Exported, how co
 	if how.DryRun || len(out.Settings) == 0 {
 		return out, nil
 	}
-	err = s.perform(ctx, "import", "", bson.D{{Key: "file", Value: file}, {Key: "settings", Value: recorded(out.Settings)}}, func(ctx context.Context) error {
+	err = s.Perform(ctx, "import", "", bson.D{{Key: "file", Value: file}, {Key: "settings", Value: recorded(out.Settings)}}, func(ctx context.Context) error {
 		done, err := s.Import(ctx, list, how)
 		out.take(done)
 		return err
@@ -140,15 +141,15 @@ func (s *settings) importAll(ctx context.Context, list []config.Exported, how co
 // maxRecorded bounds how many settings of an import are in the audit.
 const maxRecorded = 200
 
-func recorded(settings []importedOutput) bson.A {
-	list := bson.A{}
-	for i, one := range settings {
+func recorded(list []importedOutput) bson.A {
+	doc := bson.A{}
+	for i, one := range list {
 		if i == maxRecorded {
-			return append(list, fmt.Sprintf("and %d more", len(settings)-i))
+			return append(doc, fmt.Sprintf("and %d more", len(list)-i))
 		}
-		list = append(list, bson.D{{Key: "path", Value: one.Path}, {Key: "scope", Value: string(one.Scope)}, {Key: "value", Value: onRecord(one.New)}})
+		doc = append(doc, bson.D{{Key: "path", Value: one.Path}, {Key: "scope", Value: string(one.Scope)}, {Key: "value", Value: settings.OnRecord(one.New)}})
 	}
-	return list
+	return doc
 }
 
 // importOutput is what import prints in JSON.
@@ -190,7 +191,7 @@ func (i *importOutput) target() event.Target {
 		}
 		scope = one.Scope
 	}
-	return concerned(scope)
+	return settings.Concerned(scope)
 }
 
 func (a *app) sayImported(out *importOutput) {

@@ -6,11 +6,11 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/config"
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/output"
+	"github.com/fleetcast/fleetcast/internal/settings"
 	"github.com/fleetcast/fleetcast/subscribers"
 )
 
@@ -32,7 +32,7 @@ history stays.`,
 		if err := errors.Join(err, checkPath(args[0]), refresh.check()); err != nil {
 			return err
 		}
-		return a.withSettings(cmd.Context(), func(ctx context.Context, s *settings) error {
+		return a.withSettings(cmd.Context(), func(ctx context.Context, s *fleetSettings) error {
 			done, err := s.unset(ctx, args[0], scope, ifVersion)
 			if err != nil {
 				return err
@@ -43,37 +43,28 @@ history stays.`,
 	return cmd
 }
 
-func (s *settings) unset(ctx context.Context, path string, scope config.Scope, ifVersion *int64) (c changed, err error) {
-	is, err := s.Get(ctx, path, scope)
+func (s *fleetSettings) unset(ctx context.Context, path string, scope config.Scope, ifVersion *int64) (settings.Changed, error) {
+	c, err := s.Remove(ctx, path, scope, ifVersion)
 	if errors.Is(err, config.ErrNotFound) {
-		return c, s.notSet(ctx, path, scope)
+		err = s.notSet(ctx, path, scope)
 	}
-	if err != nil {
-		return c, err
-	}
-	c = changed{old: is.Value, done: true}
-	parameters := bson.D{{Key: "path", Value: path}, {Key: "old", Value: onRecord(is.Value)}}
-	err = s.perform(ctx, "unset", scope, parameters, func(ctx context.Context) (err error) {
-		c.setting, err = s.Unset(ctx, path, scope, ifVersion)
-		return err
-	})
 	return c, err
 }
 
 // conclude says what has become of a change, and refreshes if that is asked for.
-func (a *app) conclude(ctx context.Context, s *store, refresh *refreshFlags, c changed) error {
+func (a *app) conclude(ctx context.Context, s *store, refresh *refreshFlags, c settings.Changed) error {
 	if a.output == "text" {
-		a.printf("%s\n", c.words())
+		a.printf("%s\n", changeWords(c))
 	}
-	finals, err := a.afterChange(ctx, s, refresh, concerned(c.setting.Scope), toChangedOutput(c))
+	finals, err := a.afterChange(ctx, s, refresh, settings.Concerned(c.Setting.Scope), toChangedOutput(c))
 	var coded *codeError
 	switch {
-	case !refresh.refresh && c.done:
+	case !refresh.refresh && c.Done:
 		a.say("servers follow when they refresh: `fleetcast config refresh`\n")
-	case c.done && errors.As(err, &coded) && coded.code == exitFailure:
-		a.say("the collection has the new value all the same, and servers that start meet it; to undo it: %s\n", c.undo())
-	case c.done && c.setting.Value != nil && err == nil:
-		a.sayUnmoved(c.setting.Path, finals)
+	case c.Done && errors.As(err, &coded) && coded.code == exitFailure:
+		a.say("the collection has the new value all the same, and servers that start meet it; to undo it: %s\n", undoOf(c))
+	case c.Done && c.Setting.Value != nil && err == nil:
+		a.sayUnmoved(c.Setting.Path, finals)
 	}
 	return err
 }
@@ -93,30 +84,30 @@ func (a *app) sayUnmoved(path string, finals []event.Reply) {
 	}
 }
 
-// words say what was done.
-func (c changed) words() string {
-	s := c.setting
+// changeWords say what was done.
+func changeWords(c settings.Changed) string {
+	s := c.Setting
 	whom := output.ScopeWords(s.Scope)
 	switch {
-	case !c.done:
+	case !c.Done:
 		return s.Path + " for " + whom + " is " + output.Cell(s.Value) + " already, " + output.VersionWords(s)
 	case s.Value == nil:
-		return s.Path + " for " + whom + " is no longer set, it was " + output.Cell(c.old) + "; " + output.VersionWords(s)
-	case c.old == nil:
+		return s.Path + " for " + whom + " is no longer set, it was " + output.Cell(c.Old) + "; " + output.VersionWords(s)
+	case c.Old == nil:
 		return s.Path + " for " + whom + " is " + output.Cell(s.Value) + ", and was not set; " + output.VersionWords(s)
 	}
-	return s.Path + " for " + whom + " is " + output.Cell(s.Value) + ", and was " + output.Cell(c.old) + "; " + output.VersionWords(s)
+	return s.Path + " for " + whom + " is " + output.Cell(s.Value) + ", and was " + output.Cell(c.Old) + "; " + output.VersionWords(s)
 }
 
-// undo is the command that restores what was.
-func (c changed) undo() string {
-	s := c.setting
+// undoOf is the command that restores what was.
+func undoOf(c settings.Changed) string {
+	s := c.Setting
 	flags := flagsOf(s.Scope) + " --refresh"
 	switch {
-	case c.old == nil:
+	case c.Old == nil:
 		return "fleetcast config unset " + s.Path + flags
 	case s.Secret:
 		return "fleetcast config set " + s.Path + " -" + flags + ", with the old value"
 	}
-	return "fleetcast config set " + s.Path + flags + " -- " + shellWord(output.ValueText(c.old))
+	return "fleetcast config set " + s.Path + flags + " -- " + shellWord(output.ValueText(c.Old))
 }
