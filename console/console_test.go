@@ -300,6 +300,7 @@ func TestFormsAreCheckedBeforeAnythingIsPublished(t *testing.T) {
 }
 
 func TestThreadDumpsAreShownKeptAndCompared(t *testing.T) {
+	t.Setenv("GODEBUG", "tracebacklabels=1") // as the command has it: its dumps tell goroutines apart
 	s := newSite(t, Config{})
 	s.start(busy, "web-1")
 	c := s.client()
@@ -316,7 +317,7 @@ func TestThreadDumpsAreShownKeptAndCompared(t *testing.T) {
 	require.Contains(t, text.body, "=== web-1 worker")
 	require.Contains(t, c.page("/dumps"), ids[1])
 	page := c.page("/compare?a=" + ids[1] + "&b=" + ids[0])
-	require.Contains(t, page, "not moved")
+	require.Contains(t, page, "1 not moved")
 	require.Contains(t, page, "console.waitForTheEnd")
 	require.Equal(t, http.StatusUnprocessableEntity, c.get("/compare?a="+ids[0]+"&b="+ids[0]).status)
 

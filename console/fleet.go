@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"hash/fnv"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +46,7 @@ type row struct {
 	Entry  server.Entry
 	Server output.Server
 	Base   string
+	Key    string // of key, for the browser: a row with the same is not replaced
 	key    []byte // equal while nothing but its age changes
 	text   string // what is searched
 	html   string // as it is sent to browsers, which count the age by themselves
@@ -156,9 +159,12 @@ func (f *fleet) row(e server.Entry) *row {
 	ageless.Heartbeat.AgeMS = 0
 	r.key, _ = json.Marshal(ageless) // of plain values: it cannot fail
 	if old := f.last.byID[e.ID]; old != nil && bytes.Equal(old.key, r.key) {
-		r.text, r.html = old.text, old.html
+		r.Key, r.text, r.html = old.Key, old.text, old.html
 		return r
 	}
+	sum := fnv.New64a()
+	_, _ = sum.Write(r.key)
+	r.Key = strconv.FormatUint(sum.Sum64(), 36)
 	words := []string{r.Server.ID, r.Server.Name, r.Server.Host, r.Server.Version}
 	r.text = strings.ToLower(strings.Join(append(words, output.LabelList(r.Server.Labels)...), "\n"))
 	var html bytes.Buffer

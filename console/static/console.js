@@ -87,6 +87,7 @@ function onFleet(m) {
     template.innerHTML = html.trim();
     const next = template.content.firstElementChild;
     const old = rows.querySelector('[data-id="' + id + '"]');
+    if (old && old.dataset.key === next.dataset.key) continue;
     const focused = old && old.contains(document.activeElement) ? path(document.activeElement) : null;
     const picked = old && old.querySelector("input:checked");
     if (old) {
@@ -156,10 +157,13 @@ function search(root) {
   box.hidden = false;
   const find = () => {
     const words = box.value.toLowerCase();
-    for (const d of document.querySelectorAll(".dump details")) {
-      const hit = words === "" || d.textContent.toLowerCase().includes(words);
-      d.hidden = !hit;
-      if (words !== "" && hit) d.open = true;
+    const has = (e) => words === "" || e.textContent.toLowerCase().includes(words);
+    for (const dump of document.querySelectorAll(".dump")) {
+      dump.hidden = !has(dump);
+      for (const d of dump.querySelectorAll("details")) {
+        d.hidden = !has(d);
+        if (words !== "" && !d.hidden) d.open = true;
+      }
     }
   };
   box.addEventListener("input", find);
