@@ -25,7 +25,7 @@ NOT_LINKED := $(MODULE)/(console$$$$|embedded|internal/(cli|faultproxy|teststore
 # Modules of their own, beside the main one.
 MODULES := examples bench/peers
 
-.PHONY: help build test race vet fmt tidy links lint lint-tool modules integration bench fuzz soak figures bench-peers absent release ci clean
+.PHONY: help build test race vet fmt tidy links lint lint-tool modules integration browser screenshots bench fuzz soak figures bench-peers absent release ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,12 @@ integration: ## the end-to-end tests alone, verbosely; FLEETCAST_TEST_URI names 
 bench: ## all benchmarks; BENCH and BENCHTIME choose
 	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
 
+browser: ## the tests of the console in a Chromium, which says what is missing when there is none
+	FLEETCAST_TEST_BROWSER=required CGO_ENABLED=1 go test -race -count=1 -v ./integration/browser
+
+screenshots: ## the pictures of the console in docs/images, which needs a Chromium
+	FLEETCAST_TEST_BROWSER=required FLEETCAST_SCREENSHOTS=$(CURDIR)/docs/images go test -trimpath -count=1 -run '^TestScreenshots$$' ./integration/browser
+
 figures: build ## start-up time, memory, idle load and latencies of the built binary
 	go run ./integration/figures -binary $(BIN)/fleetcast
 
@@ -101,7 +107,7 @@ absent: ## say which suites cannot run on this machine
 	[ -n "$$FLEETCAST_TEST_URI" ] || say "against a real MongoDB (FLEETCAST_TEST_URI is not set; the embedded store takes its place)"; \
 	if ! docker info >/dev/null 2>&1; then say "in containers (no Docker engine)"; \
 	elif ! docker image inspect mongo:8 >/dev/null 2>&1; then say "in containers (the Docker engine has no image mongo:8)"; fi; \
-	command -v chromium chromium-browser google-chrome >/dev/null || say "in a browser (no chromium)"
+	command -v chromium chromium-browser google-chrome >/dev/null || say "in a browser (no Chromium; on Debian: apt-get install chromium fonts-dejavu-core)"
 
 ci: absent fmt tidy build vet links lint race modules ## all that must hold before a change lands
 	@echo "ci: all passed"

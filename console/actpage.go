@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -95,6 +96,9 @@ func (c *Console) actPage(r *request) error {
 	if err != nil {
 		return err
 	}
+	if !typed(r.Form) { // nobody has filled it in yet, so nothing is wrong with it
+		d.fresh()
+	}
 	c.dryRun(r.Context(), d)
 	return c.showDraft(r, http.StatusOK, d)
 }
@@ -107,6 +111,24 @@ func (c *Console) showDraft(r *request, status int, d *draft) error {
 	}
 	return c.showAs(r, status, "act", c.page(r, title, "publish", d))
 }
+
+// typed reports whether a form has parameters.
+func typed(form url.Values) bool {
+	return slices.ContainsFunc(slices.Collect(maps.Keys(form)), func(name string) bool { return strings.HasPrefix(name, "p.") })
+}
+
+// fresh forgets that parameters are missing.
+func (d *draft) fresh() {
+	for i := range d.Fields {
+		d.Fields[i].Error = ""
+	}
+	if d.Fault == errParameters.Error() {
+		d.Fault = ""
+	}
+}
+
+// errParameters is of a form whose fields say what is wrong with them.
+var errParameters = errors.New("some of the parameters are not right yet")
 
 // needs is what publishing the draft needs.
 func (c *Console) needs(d *draft) permission {
@@ -192,7 +214,7 @@ func (d *draft) read(form url.Values) {
 		}
 	}
 	if !ok {
-		faults = append(faults, errors.New("some of the parameters are not right yet"))
+		faults = append(faults, errParameters)
 	}
 	d.Target = target
 	if d.wait, err = waitFor(d, doc); err != nil {

@@ -79,9 +79,9 @@ func (c *Console) auditPage(r *request) error {
 	if err != nil {
 		return err
 	}
-	v := auditView{Filter: f, Since: output.Short(f.Since)}
-	if f.Since == 0 {
-		v.Since = "0"
+	v := auditView{Filter: f, Since: strings.TrimSuffix(strings.TrimSuffix(output.Short(f.Since), "0s"), "0m")}
+	if f.Since%time.Minute != 0 || f.Since == 0 {
+		v.Since = f.Since.String()
 	}
 	for _, e := range slices.Backward(entries) {
 		v.Lines = append(v.Lines, auditLine{

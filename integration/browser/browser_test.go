@@ -190,6 +190,12 @@ func TestPublishingByForm(t *testing.T) {
 	s := newSite(t, console.Config{})
 	s.start("web-1")
 	b := s.open("/act")
+	b.click(`a[href="/act?subscriber=logger&action=set"]`)
+	require.NotContains(t, b.text(), "not right", "nobody has typed anything yet")
+	require.Contains(t, b.text(), "Would reach 1 server")
+	b.do(chromedp.Click(chromedp.CSS("button.primary")))
+	require.Equal(t, "/act", b.path(), "the browser knows what is required")
+	b.visit("/act")
 	b.click(`a[href="/act?subscriber=server&action=resize"]`)
 	b.do(chromedp.SetValue(chromedp.CSS(`[name="p.max_workers"]`), "0"))
 	b.do(chromedp.Click(chromedp.CSS("button.primary")))
@@ -268,7 +274,7 @@ func TestAFormOnAnotherSiteIsRefused(t *testing.T) {
 	s.start("web-1")
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><form method="post" action="%s/act/publish">
+		_, _ = fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><form method="post" action="%s/act/publish">
 <input name="subscriber" value="server"><input name="action" value="pause"><input name="matched" value="1"><button>win a prize</button></form>`, s.url)
 	}))
 	defer evil.Close()

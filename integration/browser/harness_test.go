@@ -161,7 +161,7 @@ func (s *site) id(name string) string {
 // publish publishes an event as somebody else, and waits for the answers.
 func (s *site) publish(subscriber, action string, to event.Target) {
 	s.t.Helper()
-	bus, err := event.Open(s.t.Context(), s.db, event.Config{Directory: server.NewRegistry(s.db)})
+	bus, err := event.Open(s.t.Context(), s.db, event.Config{Directory: server.NewRegistry(s.db), App: "deploy"})
 	require.NoError(s.t, err)
 	_, err = bus.CallFunc(s.t.Context(), event.New(subscriber, action, nil, event.To(to)), event.Callbacks{}, event.Wait(atMost))
 	require.NoError(s.t, err)

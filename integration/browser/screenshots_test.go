@@ -67,7 +67,10 @@ func TestScreenshots(t *testing.T) {
 	b.login("alice", "correct horse")
 	s.publish("server", "pause", event.Target{Names: []string{"web-5"}})
 	s.publish("server", "ping", event.Target{Labels: map[string]string{"zone": "eu-north"}})
-	s.await("a stuck worker", func() bool { b.visit("/?state=attention"); return eval[int](b, `document.querySelectorAll("#rows tr").length`) > 1 })
+	s.await("a stuck worker", func() bool {
+		b.visit("/?state=attention")
+		return eval[int](b, `document.querySelectorAll("#rows tr").length`) > 1
+	})
 	b.visit("/")
 	b.met(`document.getElementById("live-state").textContent === "live"`)
 	b.tick("web-2")
