@@ -31,6 +31,7 @@ type act struct {
 
 	mu        sync.Mutex
 	submitted chan struct{} // closed when it is published, or will not be
+	done      chan struct{} // closed when it is over
 	expected  []event.Member
 	acked     map[bson.ObjectID]bool
 	gone      map[bson.ObjectID]event.Outcome
@@ -99,7 +100,7 @@ func (a *act) isOver() bool {
 // It returns when the event is published, or will not be.
 func (c *Console) perform(ctx context.Context, e event.Event, wait time.Duration) *act {
 	a := &act{
-		event: e, wait: wait, begun: time.Now(), submitted: make(chan struct{}),
+		event: e, wait: wait, begun: time.Now(), submitted: make(chan struct{}), done: make(chan struct{}),
 		acked: map[bson.ObjectID]bool{}, gone: map[bson.ObjectID]event.Outcome{},
 	}
 	c.acts.add(a)
@@ -111,6 +112,7 @@ func (c *Console) perform(ctx context.Context, e event.Event, wait time.Duration
 		c.changed()
 	}
 	c.calls.Go(func() {
+		defer close(a.done)
 		defer submitted()
 		ctx, cancel := context.WithTimeout(c.log.WithContext(c.running), wait+readTimeout)
 		defer cancel()

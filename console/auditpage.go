@@ -96,19 +96,22 @@ func (c *Console) auditPage(r *request) error {
 	return c.show(r, "audit", c.page(r, "Audit", "audit", v))
 }
 
-// purge removes the lost servers from the registry, on record.
-func (c *Console) purge(r *request) error {
-	n := 0
-	err := c.registry.Perform(r.Context(), server.Deed{
+// purgeLost removes the lost servers from the registry, on record.
+func (c *Console) purgeLost(r *request) (purged []server.Entry, err error) {
+	err = c.registry.Perform(r.Context(), server.Deed{
 		Subscriber: "servers", Action: "purge", Parameters: bson.D{}, Publisher: c.publisher(r.user),
-	}, func(ctx context.Context) error {
-		purged, err := c.registry.Purge(ctx)
-		n = len(purged)
+	}, func(ctx context.Context) (err error) {
+		purged, err = c.registry.Purge(ctx)
 		return err
 	})
+	c.fleet.forget()
+	return purged, err
+}
+
+func (c *Console) purge(r *request) error {
+	purged, err := c.purgeLost(r)
 	if err != nil {
 		return err
 	}
-	c.fleet.forget()
-	return c.redirect(r, "/?purged="+strconv.Itoa(n))
+	return c.redirect(r, "/?purged="+strconv.Itoa(len(purged)))
 }

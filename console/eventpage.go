@@ -58,12 +58,13 @@ type count struct {
 
 // answer is how it went on one server.
 type answer struct {
-	ServerID string
-	Server   string
-	Kind     string // waiting, acknowledged, done, failed, refused, missing, gone or deaf
-	Took     string
-	Says     string
-	More     string // what does not fit into a line
+	ServerID   string
+	Server     string
+	Kind       string // waiting, acknowledged, done, failed, refused, missing, gone or deaf
+	Took       string
+	DurationMS float64
+	Says       string
+	More       string // what does not fit into a line
 }
 
 type printed struct{ Server, Text string }
@@ -225,6 +226,7 @@ func answerOf(one event.Outcome, over bool) answer {
 	a := answer{ServerID: one.ServerID.Hex(), Server: one.Server}
 	switch {
 	case one.Reply != nil:
+		a.DurationMS = one.Reply.DurationMS
 		a.Kind, a.Took = string(one.Reply.Kind), output.Short(time.Duration(one.Reply.DurationMS*float64(time.Millisecond)))
 		a.Says, a.More = twoParts(*one.Reply)
 		if one.Lost > 0 {
@@ -324,7 +326,7 @@ func (o *outcome) ofRecord(e server.AuditEntry) {
 			continue
 		}
 		a := answer{ServerID: s.ServerID.Hex(), Server: s.Server, Kind: cmp.Or(s.Kind, "unknown"), Says: output.OutcomeNote(s)}
-		if s.DurationMS > 0 {
+		if a.DurationMS = s.DurationMS; s.DurationMS > 0 {
 			a.Took = output.Short(time.Duration(s.DurationMS * float64(time.Millisecond)))
 		}
 		if e.State() == server.AuditWaiting && s.Kind == "" {

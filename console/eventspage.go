@@ -48,31 +48,34 @@ func lineOf(base string, v view) eventLine {
 
 // eventsView is the page of events.
 type eventsView struct {
-	Base       string
-	Subscriber string
-	Action     string
-	Who        string
-	Query      string
-	Lines      []eventLine
-	Gap        string
-	Err        string
-	Known      []string // subscribers that were seen
+	Base string
+	eventFilter
+	Lines []eventLine
+	Gap   string
+	Err   string
+	Known []string // subscribers that were seen
+}
+
+// eventFilter is which events are shown; what is empty means all.
+type eventFilter struct{ Subscriber, Action, Who, Query string }
+
+func eventFilterOf(form url.Values) eventFilter {
+	return eventFilter{form.Get("subscriber"), form.Get("action"), strings.TrimSpace(form.Get("who")), strings.TrimSpace(form.Get("q"))}
+}
+
+func (f eventFilter) wants(v view) bool {
+	e := v.event
+	return (f.Subscriber == "" || f.Subscriber == e.Name) && (f.Action == "" || f.Action == e.Action) &&
+		(f.Who == "" || f.Who == e.Publisher.User || f.Who == e.Publisher.SudoUser) &&
+		(f.Query == "" || strings.Contains(strings.ToLower(e.ID.Hex()+" "+describe(e.Target)+" "+parametersText(v.shown)), strings.ToLower(f.Query)))
 }
 
 // eventsShown is how many events the page shows.
 const eventsShown = 100
 
 func (c *Console) eventsView(form url.Values) *eventsView {
-	v := &eventsView{
-		Base: c.cfg.Base, Subscriber: form.Get("subscriber"), Action: form.Get("action"),
-		Who: strings.TrimSpace(form.Get("who")), Query: strings.TrimSpace(form.Get("q")),
-	}
-	list, gap, err := c.feed.newest(eventsShown, func(one view) bool {
-		e := one.event
-		return (v.Subscriber == "" || v.Subscriber == e.Name) && (v.Action == "" || v.Action == e.Action) &&
-			(v.Who == "" || v.Who == e.Publisher.User || v.Who == e.Publisher.SudoUser) &&
-			(v.Query == "" || strings.Contains(strings.ToLower(e.ID.Hex()+" "+describe(e.Target)+" "+parametersText(one.shown)), strings.ToLower(v.Query)))
-	})
+	v := &eventsView{Base: c.cfg.Base, eventFilter: eventFilterOf(form)}
+	list, gap, err := c.feed.newest(eventsShown, v.wants)
 	for _, one := range list {
 		v.Lines = append(v.Lines, lineOf(c.cfg.Base, one))
 		if !slices.Contains(v.Known, one.event.Name) {

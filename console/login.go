@@ -1,7 +1,10 @@
 package console
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -26,6 +29,8 @@ type sessions struct {
 	mu       sync.Mutex
 	byToken  map[string]session
 	limiters map[string]*limiter
+	known    map[[sha256.Size]byte]session // of basic authentication, by name and password
+	key      []byte                        // of these
 }
 
 type session struct {
@@ -39,7 +44,40 @@ type limiter struct {
 }
 
 func newSessions() *sessions {
-	return &sessions{byToken: map[string]session{}, limiters: map[string]*limiter{}}
+	return &sessions{
+		byToken: map[string]session{}, limiters: map[string]*limiter{},
+		known: map[[sha256.Size]byte]session{}, key: []byte(rand.Text()),
+	}
+}
+
+// knownFor is how long a name and a password are known to be right: scripts send them
+// with each request, and to compare a hash takes long on purpose.
+const knownFor = 5 * time.Minute
+
+// sum is what is kept of a name and a password.
+func (s *sessions) sum(name, password string) (sum [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, s.key)
+	_, _ = mac.Write([]byte(name + ":" + password)) // names have no colon
+	mac.Sum(sum[:0])
+	return sum
+}
+
+// recall returns the user of a name and a password that were right lately.
+func (s *sessions) recall(sum [sha256.Size]byte) (User, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one, ok := s.known[sum]
+	return one.user, ok && time.Since(one.begun) < knownFor
+}
+
+// remember notes that a name and a password were right; attempts for the name count anew.
+func (s *sessions) remember(u User, sum [sha256.Size]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(s.known, func(_ [sha256.Size]byte, one session) bool { return now.Sub(one.begun) >= knownFor })
+	s.known[sum] = session{u, now, now}
+	delete(s.limiters, "user "+u.Name)
 }
 
 // begin returns the token of a new session.
@@ -130,6 +168,10 @@ func (c *Console) authenticate(r *http.Request, name, password string) (User, er
 	if err != nil {
 		address = r.RemoteAddr
 	}
+	sum := c.sessions.sum(name, password)
+	if u, ok := c.sessions.recall(sum); ok {
+		return u, nil
+	}
 	if !c.sessions.allow("user "+name, "address "+address) {
 		return User{}, &pageError{http.StatusTooManyRequests, "too many attempts to log in: wait a minute"}
 	}
@@ -138,6 +180,7 @@ func (c *Console) authenticate(r *http.Request, name, password string) (User, er
 		c.log.Warn().Str("user", name).Str("address", address).Msg("console: a login was refused")
 		return User{}, &pageError{http.StatusUnauthorized, "no such user, or another password"}
 	}
+	c.sessions.remember(u, sum)
 	return u, nil
 }
 

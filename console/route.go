@@ -75,6 +75,7 @@ func (c *Console) routes() http.Handler {
 	page("GET /act", mayAsk, c.actPage)
 	page("POST /act", mayAsk, c.actPage)
 	page("POST /act/publish", mayAsk, c.actPublish)
+	c.apiRoutes(mux)
 	mux.Handle("GET /static/", c.static())
 	if c.cfg.Users != nil {
 		mux.Handle("GET /login", c.anybody(c.loginPage))
@@ -88,7 +89,11 @@ func (c *Console) routes() http.Handler {
 	h := http.StripPrefix(c.cfg.Base, mux)
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.errorPage(&request{r, w, User{}}, &pageError{http.StatusForbidden, "this request comes from a page of another site: nothing was done"})
+		show := c.errorPage
+		if strings.HasPrefix(r.URL.Path, c.cfg.Base+"/api/") {
+			show = c.apiError
+		}
+		show(&request{r, w, User{}}, &pageError{http.StatusForbidden, "this request comes from a page of another site: nothing was done"})
 	}))
 	return c.secured(cross.Handler(h))
 }
