@@ -226,7 +226,7 @@ func (c *Console) apiActions(r *request) error {
 		if k.Parameters == nil {
 			k.Parameters = []event.ParameterInfo{}
 		}
-		out = append(out, apiAction{k.ActionInfo, k.Servers})
+		out = append(out, apiAction(k))
 	}
 	return r.answer(http.StatusOK, out)
 }

@@ -43,7 +43,11 @@ type site struct {
 
 func newSite(t testing.TB, cfg Config) *site {
 	t.Helper()
-	db := teststore.Database(t)
+	return siteOn(t, teststore.Database(t), cfg)
+}
+
+func siteOn(t testing.TB, db *mongo.Database, cfg Config) *site {
+	t.Helper()
 	if cfg.Refresh == 0 {
 		cfg.Refresh = 50 * time.Millisecond
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -24,8 +25,8 @@ type fleet struct {
 	base     string
 	changed  func()
 
-	mu   sync.Mutex // held while reading, so that two pages need one query
-	last *snapshot  // never nil
+	reading sync.Mutex               // held while reading, so that two pages need one query
+	last    atomic.Pointer[snapshot] // never nil
 }
 
 // snapshot is the fleet at one moment. It is not changed any more.
@@ -59,9 +60,9 @@ func (r *row) Attention() bool { return r.Server.Lost || r.Server.Deaf || r.Serv
 func (r *row) Busy() string { return output.BusyOf(r.Server) }
 
 func newFleet(registry *server.Registry, cfg Config, changed func()) *fleet {
-	return &fleet{
-		registry: registry, refresh: cfg.Refresh, stuck: cfg.StuckAfter, base: cfg.Base, changed: changed, last: &snapshot{},
-	}
+	f := &fleet{registry: registry, refresh: cfg.Refresh, stuck: cfg.StuckAfter, base: cfg.Base, changed: changed}
+	f.last.Store(&snapshot{})
+	return f
 }
 
 // run reads the registry as long as somebody looks on, until ctx ends.
@@ -73,26 +74,33 @@ func (f *fleet) run(ctx context.Context, watched func() bool) {
 			return
 		case <-tick.C:
 			if watched() {
-				f.now(ctx)
+				f.update(ctx, f.refresh*9/10)
 			}
 		}
 	}
 }
 
-// now returns the fleet, read anew unless it was just now.
-func (f *fleet) now(ctx context.Context) *snapshot {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if time.Since(f.last.read) < f.refresh*9/10 {
-		return f.last
+// now returns the fleet as it was two refreshes ago at most: while run reads the registry,
+// pages do not wait for that.
+func (f *fleet) now(ctx context.Context) *snapshot { return f.update(ctx, 2*f.refresh) }
+
+// update returns the fleet, read anew if it is older than that.
+func (f *fleet) update(ctx context.Context, oldest time.Duration) *snapshot {
+	if s := f.seen(); time.Since(s.read) < oldest {
+		return s
 	}
-	next := f.read(ctx)
+	f.reading.Lock()
+	defer f.reading.Unlock()
+	last := f.seen()
+	if time.Since(last.read) < oldest { // somebody else has read it meanwhile
+		return last
+	}
+	next := f.read(ctx, last)
 	if ctx.Err() != nil {
-		return f.last
+		return last
 	}
-	news := next.differs(f.last)
-	f.last = next
-	if news {
+	f.last.Store(next)
+	if next.differs(last) {
 		f.changed()
 	}
 	return next
@@ -100,19 +108,15 @@ func (f *fleet) now(ctx context.Context) *snapshot {
 
 // forget lets the next look read the registry in any case.
 func (f *fleet) forget() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	old := *f.last
+	f.reading.Lock()
+	defer f.reading.Unlock()
+	old := *f.seen()
 	old.read = time.Time{}
-	f.last = &old
+	f.last.Store(&old)
 }
 
 // seen returns the fleet as it was read last, without reading it.
-func (f *fleet) seen() *snapshot {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.last
-}
+func (f *fleet) seen() *snapshot { return f.last.Load() }
 
 // clock is the database's, as far as it is known.
 func (f *fleet) clock() time.Time {
@@ -126,7 +130,7 @@ func (f *fleet) clock() time.Time {
 // readTimeout bounds a look at the registry.
 const readTimeout = 5 * time.Second
 
-func (f *fleet) read(ctx context.Context) *snapshot {
+func (f *fleet) read(ctx context.Context, last *snapshot) *snapshot {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	entries, err := f.registry.List(ctx)
@@ -135,16 +139,16 @@ func (f *fleet) read(ctx context.Context) *snapshot {
 		holds, err = f.registry.Holds(ctx)
 	}
 	if err != nil {
-		failed := *f.last
+		failed := *last
 		failed.read, failed.Err = time.Now(), err
-		if f.last.Err == nil {
+		if last.Err == nil {
 			failed.Since = time.Now()
 		}
 		return &failed
 	}
 	next := &snapshot{read: time.Now(), Now: time.Now(), byID: map[bson.ObjectID]*row{}, Holds: holds}
 	for _, e := range entries {
-		r := f.row(e)
+		r := f.row(e, last)
 		next.Rows = append(next.Rows, r)
 		next.byID[e.ID] = r
 		next.Now = e.Heartbeat.At.Add(e.Age)
@@ -153,12 +157,12 @@ func (f *fleet) read(ctx context.Context) *snapshot {
 }
 
 // row returns the server's row, with the parts that have not changed since the last.
-func (f *fleet) row(e server.Entry) *row {
+func (f *fleet) row(e server.Entry, last *snapshot) *row {
 	r := &row{Entry: e, Server: output.ToServer(e, max(f.stuck, 0)), Base: f.base}
 	ageless := r.Server
 	ageless.Heartbeat.AgeMS = 0
 	r.key, _ = json.Marshal(ageless) // of plain values: it cannot fail
-	if old := f.last.byID[e.ID]; old != nil && bytes.Equal(old.key, r.key) {
+	if old := last.byID[e.ID]; old != nil && bytes.Equal(old.key, r.key) {
 		r.Key, r.text, r.html = old.Key, old.text, old.html
 		return r
 	}

@@ -32,7 +32,7 @@ func TestPagesOfRareStates(t *testing.T) {
 		if edit != nil {
 			edit(&e)
 		}
-		return f.row(e)
+		return f.row(e, &snapshot{})
 	}
 	deaf := entry(1, "deaf-1", time.Second, func(e *server.Entry) {
 		e.Heartbeat.State, e.Heartbeat.LagMS, e.Heartbeat.Gaps, e.Heartbeat.LastError = event.StateConnecting, 3_600_000, 2, "no <route> to host"

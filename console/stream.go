@@ -10,8 +10,11 @@ import (
 	"github.com/fleetcast/fleetcast/event"
 )
 
+// slowest is how long a browser may take to take a message; then it is dropped. A
+// variable for tests.
+var slowest = 10 * time.Second
+
 const (
-	slowest  = 10 * time.Second       // a browser that takes longer to take a message is dropped
 	together = 200 * time.Millisecond // changes that come within are sent at once
 	silence  = 15 * time.Second       // then a comment is sent, so that proxies keep the stream
 )
