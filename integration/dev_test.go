@@ -12,7 +12,7 @@ import (
 func TestDev(t *testing.T) {
 	t.Parallel()
 	e := &env{t: t}
-	dev := e.start("dev", "--store-addr", "127.0.0.1:0", "--no-color")
+	dev := e.start("dev", "--store-addr", "127.0.0.1:0", "--console-addr", "127.0.0.1:0", "--no-color")
 	e.awaitText("dev to be up", dev.stdout, "fleetcast is up: 3 servers with 4 workers each")
 	_, rest, _ := strings.Cut(dev.stdout.String(), "FLEETCAST_URI=")
 	e.uri, _, _ = strings.Cut(rest, "\n")
@@ -39,7 +39,7 @@ func TestDev(t *testing.T) {
 func TestDevInAHurry(t *testing.T) {
 	t.Parallel()
 	e := &env{t: t}
-	dev := e.start("dev", "--store-addr", "127.0.0.1:0", "--workers", "50", "--no-color")
+	dev := e.start("dev", "--store-addr", "127.0.0.1:0", "--console-addr", "127.0.0.1:0", "--workers", "50", "--no-color")
 	e.awaitText("dev to be up", dev.stdout, "fleetcast is up")
 	_, rest, _ := strings.Cut(dev.stdout.String(), "FLEETCAST_URI=")
 	e.uri, _, _ = strings.Cut(rest, "\n")
