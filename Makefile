@@ -8,6 +8,8 @@ MODULE := github.com/fleetcast/fleetcast
 BIN := $(CURDIR)/.bin
 GOLANGCI := $(BIN)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 # A tag names a release; between tags the binary says dev and its commit.
 VERSION = $(shell git describe --tags --exact-match 2>/dev/null || echo dev)
@@ -25,7 +27,7 @@ NOT_LINKED := $(MODULE)/(console$$$$|embedded|internal/(cli|faultproxy|teststore
 # Modules of their own, beside the main one.
 MODULES := examples bench/peers
 
-.PHONY: help build test race vet fmt tidy links lint lint-tool modules integration browser screenshots bench fuzz soak figures bench-peers absent release ci clean
+.PHONY: help build test race vet fmt tidy links lint lint-tool modules integration browser screenshots bench fuzz soak figures bench-peers absent release vuln ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,13 +117,17 @@ ci: absent fmt tidy build vet links lint race modules ## all that must hold befo
 
 RELEASES ?= linux/amd64 linux/arm64 darwin/arm64
 
-release: ## static binaries in dist/ with checksums; one commit and one Go give the same bytes anywhere
+release: ## static binaries in dist/ with checksums and their bills of materials (CycloneDX); one commit and one Go give the same bytes anywhere
 	@rm -rf dist && mkdir dist
 	@set -e; for release in $(RELEASES); do \
 	  file=dist/fleetcast-$${release%/*}-$${release#*/}; echo "$$file"; \
 	  CGO_ENABLED=0 GOOS=$${release%/*} GOARCH=$${release#*/} go build -trimpath -buildvcs=true -ldflags "-s -w -X $(MODULE)/internal/cli.version=$(VERSION)" -o $$file ./cmd/fleetcast; \
 	done
-	@cd dist && sha256sum fleetcast-* | tee SHA256SUMS
+	@set -e; for file in dist/fleetcast-*; do go run $(CYCLONEDX) bin -json -noserial -output $$file.cdx.json $$file 2>/dev/null; done
+	@cd dist && sed -i '/"timestamp":/d' *.cdx.json && sha256sum fleetcast-* | tee SHA256SUMS
+
+vuln: ## known vulnerabilities in what is called, from the database at vuln.go.dev; fails when that cannot be reached
+	go run $(GOVULNCHECK) ./...
 
 clean: ## remove what was built, the linter too
 	rm -rf $(BIN) dist
