@@ -123,8 +123,8 @@ release: ## static binaries in dist/ with checksums and their bills of materials
 	  file=dist/fleetcast-$${release%/*}-$${release#*/}; echo "$$file"; \
 	  CGO_ENABLED=0 GOOS=$${release%/*} GOARCH=$${release#*/} go build -trimpath -buildvcs=true -ldflags "-s -w -X $(MODULE)/internal/cli.version=$(VERSION)" -o $$file ./cmd/fleetcast; \
 	done
-	@set -e; for file in dist/fleetcast-*; do go run $(CYCLONEDX) bin -json -noserial -output $$file.cdx.json $$file 2>/dev/null; done
-	@cd dist && sed -i '/"timestamp":/d' *.cdx.json && sha256sum fleetcast-* | tee SHA256SUMS
+	@set -e; for file in dist/fleetcast-*; do go run $(CYCLONEDX) bin -json -noserial -notimestamp -output $$file.cdx.json $$file 2>/dev/null; done
+	@cd dist && sha256sum fleetcast-* | tee SHA256SUMS
 
 vuln: ## known vulnerabilities in what is called, from the database at vuln.go.dev; fails when that cannot be reached
 	go run $(GOVULNCHECK) ./...
