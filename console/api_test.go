@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -112,12 +113,19 @@ func (a *api) send(method, path string, body any, want int, into any, valid bool
 func TestTheDocumentHasEveryOperationAndNoOther(t *testing.T) {
 	var documented, routes []string
 	for path, item := range document(t).Paths.Map() {
-		for method := range item.Operations() {
-			documented = append(documented, method+" "+path)
+		for method, operation := range item.Operations() {
+			var query []string
+			for _, p := range append(slices.Clone(item.Parameters), operation.Parameters...) {
+				if p.Value.In == openapi3.ParameterInQuery {
+					query = append(query, p.Value.Name)
+				}
+			}
+			slices.Sort(query)
+			documented = append(documented, fmt.Sprint(method, " ", path, query))
 		}
 	}
 	for _, r := range (&Console{}).apiTable() {
-		routes = append(routes, r.method+" "+r.path)
+		routes = append(routes, fmt.Sprint(r.method, " ", r.path, slices.Sorted(slices.Values(r.query))))
 	}
 	slices.Sort(documented)
 	slices.Sort(routes)
@@ -210,6 +218,12 @@ func TestWrongRequestsToTheAPI(t *testing.T) {
 		{"GET", "/nothing", nil, 404, "openapi.yaml says what there is"},
 		{"DELETE", "/servers", nil, 405, "GET"},
 		{"GET", "/servers?sort=name", nil, 400, `no parameter "sort"`},
+		{"GET", "/actions?q=stop", nil, 400, `no parameter "q", nor any other`},
+		{"GET", "/settings?under=app", nil, 400, "there are path"},
+		{"POST", "/purge?dry_run=true", nil, 400, `no parameter "dry_run"`},
+		{"DELETE", "/settings?path=app/x&refresh=please", nil, 422, "true or false"},
+		{"DELETE", "/settings?path=app/x&if_version=one", nil, 422, "0 or more"},
+		{"GET", "/audit?failed=maybe", nil, 422, "true or false"},
 		{"GET", "/servers?state=odd", nil, 422, "choose from"},
 		{"GET", "/servers/7", nil, 404, "24 hexadecimal"},
 		{"GET", "/events?limit=0", nil, 422, "from 1 to 500"},
@@ -217,6 +231,8 @@ func TestWrongRequestsToTheAPI(t *testing.T) {
 		{"GET", "/events/000000000000000000000000", nil, 404, "nor in the audit"},
 		{"POST", "/events", "{", 400, "not as it should be"},
 		{"POST", "/events", `{"subscriber": "server", "action": "pause"} {}`, 400, "more than one"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause"}}`, 400, "more than one"},
+		{"POST", "/events", `{"subscriber": "` + strings.Repeat("x", maxBody) + `"}`, 413, "larger than"},
 		{"POST", "/events", `{"subscriber": "server", "action": "pause", "taget": {}}`, 400, "taget"},
 		{"POST", "/events", `{}`, 422, "names no subscriber"},
 		{"POST", "/events", `{"subscriber": "server", "action": "fly"}`, 404, "no living server"},
@@ -279,4 +295,47 @@ func TestDescribedParameters(t *testing.T) {
 		require.Equal(t, want, described(info, doc.Parameters))
 	}
 	require.True(t, described(info, nil))
+}
+
+func TestMethodsAndPathsThatAPIHasNot(t *testing.T) {
+	s := newSite(t, Config{})
+	for request, want := range map[string]string{
+		"PATCH /settings": "DELETE, GET, HEAD, PUT", "PUT /events": "GET, HEAD, POST", "POST /audit": "GET, HEAD", "GET /purge": "POST",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		res := s.client().do(method, apiBase+path, nil)
+		require.Equal(t, http.StatusMethodNotAllowed, res.status, request)
+		allow := strings.Split(res.header.Get("Allow"), ", ")
+		slices.Sort(allow)
+		require.Equal(t, want, strings.Join(allow, ", "), request)
+		require.Equal(t, "application/json", res.header.Get("Content-Type"))
+	}
+	for _, path := range []string{"/api", "/api/", "/api/v2/servers", "/api/v1", "/api/v1/servers/7/workers"} {
+		res := s.client().get(path)
+		require.Equal(t, http.StatusNotFound, res.status, path)
+		require.Equal(t, "application/json", res.header.Get("Content-Type"), path)
+	}
+}
+
+func TestTheDocumentNamesThePathThatTheConsoleIsMountedAt(t *testing.T) {
+	s := newSite(t, Config{Base: "/fleet"})
+	res := s.client().get("/fleet" + apiBase + "/openapi.yaml")
+	require.Equal(t, http.StatusOK, res.status)
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(res.body))
+	require.NoError(t, err)
+	require.NoError(t, doc.Validate(t.Context()))
+	require.Equal(t, "/fleet"+apiBase, doc.Servers[0].URL)
+	require.Equal(t, http.StatusOK, s.client().get(doc.Servers[0].URL+"/servers").status)
+}
+
+func TestTheAuditIsFilteredByFlags(t *testing.T) {
+	s := newSite(t, Config{})
+	s.start(busy, "web-1")
+	a := s.api(nil)
+	a.call("POST", "/events", `{"subscriber": "server", "action": "pause", "wait": "20s"}`, 200, nil)
+	for flag, want := range map[string]int{"": 1, "?failed=false": 1, "?failed=true": 0} {
+		var trail apiTrail
+		a.call("GET", "/audit"+flag, nil, 200, &trail)
+		require.Len(t, trail.Entries, want, flag)
+	}
 }

@@ -45,7 +45,10 @@ const (
 func auditFilterOf(form url.Values) (f server.AuditFilter, err error) {
 	f = server.AuditFilter{
 		Since: auditSince, Subscriber: strings.TrimSpace(form.Get("subscriber")), Action: strings.TrimSpace(form.Get("action")),
-		User: strings.TrimSpace(form.Get("user")), Server: strings.TrimSpace(form.Get("server")), Failed: form.Get("failed") != "", Limit: auditShown,
+		User: strings.TrimSpace(form.Get("user")), Server: strings.TrimSpace(form.Get("server")), Limit: auditShown,
+	}
+	if f.Failed, err = flagOf(form, "failed"); err != nil {
+		return f, err
 	}
 	if text := strings.TrimSpace(form.Get("since")); text != "" {
 		if f.Since, err = time.ParseDuration(text); err != nil || f.Since < 0 {
