@@ -9,15 +9,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/stretchr/testify/require"
+	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/output"
+	"github.com/fleetcast/fleetcast/server"
 )
 
 // api makes requests, and holds each and its answer to the document.
@@ -237,7 +240,23 @@ func TestWrongRequestsToTheAPI(t *testing.T) {
 		{"POST", "/events", `{}`, 422, "names no subscriber"},
 		{"POST", "/events", `{"subscriber": "server", "action": "fly"}`, 404, "no living server"},
 		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"servers": ["web-9"]}}`, 422, "nobody matches"},
-		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"servers": ["["]}}`, 422, "target"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"servers": ["["]}}`, 422, "target.servers: server name pattern"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"hosts": ["["]}}`, 422, "target.hosts: "},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"labels": {"zone": "["}}}`, 422, "target.labels: label zone"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"server_ids": ["7"]}}`, 422, "target.server_ids: \"7\" is no id"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"server_ids": [""]}}`, 422, "target.server_ids: \"\" is no id"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"names": ["web-1"]}}`, 400, "names"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"server_ids": []}}`, 422, "target.server_ids: there is none"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"servers": []}}`, 422, "target.servers: there is none"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"hosts": []}}`, 422, "target.hosts: there is none"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"pids": []}}`, 422, "target.pids: there is none"},
+		{"POST", "/events", `{"subscriber": "worker", "action": "stop", "target": {"worker_ids": []}}`, 422, "target.worker_ids: there is none"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"labels": {}}}`, 422, "target.labels: there is none"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"worker_ids": [1]}}`, 422, "for the actions of workers"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "parameters": [1]}`, 422, "no JSON object"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "parameters": {"sticky": "yes"}}`, 422, "parameters.sticky: it is of type string, and must be boolean"},
+		{"POST", "/events", `{"subscriber": "server", "action": "resize", "parameters": {"max_workers": 1.5}}`, 422, "parameters.max_workers: "},
+		{"POST", "/events", `{"subscriber": "server", "action": "resize", "parameters": {"max_workers": "many"}, "dry_run": true}`, 422, "parameters.max_workers: "},
 		{"POST", "/events", `{"subscriber": "server", "action": "pause", "wait": "soon"}`, 422, "such as 10s"},
 		{"PUT", "/settings", `{"path": "app/x"}`, 422, "no value"},
 		{"PUT", "/settings", `{"value": 1}`, 422, "no path"},
@@ -267,6 +286,8 @@ func TestTheAPIKnowsWhoAsks(t *testing.T) {
 	as("vera").call("POST", "/events", `{"subscriber": "server", "action": "pause", "dry_run": true}`, 200, nil)
 	as("otto").call("POST", "/events", pause, 200, nil)
 	require.Contains(t, as("otto").wrong("POST", "/events", `{"subscriber": "server", "action": "pause", "parameters": {"wings": 2}}`, 403), "needs admin")
+	require.Contains(t, as("vera").wrong("POST", "/events", `{"subscriber": "server", "action": "ping", "parameters": {"wings": 2}}`, 403), "needs admin")
+	as("vera").call("POST", "/events", `{"subscriber": "server", "action": "ping", "wait": "20s"}`, 200, nil)
 	require.Contains(t, as("otto").wrong("PUT", "/settings", `{"path": "fleetcast/max_workers", "value": 2}`, 403), "needs admin")
 	require.Contains(t, as("otto").wrong("POST", "/purge", nil, 403), "needs admin")
 	var trail apiTrail
@@ -293,6 +314,7 @@ func TestDescribedParameters(t *testing.T) {
 		true: event.New("x", "y", map[string]any{"a": 1}), false: event.New("x", "y", map[string]any{"b": 1}),
 	} {
 		require.Equal(t, want, described(info, doc.Parameters))
+		require.True(t, described(event.ActionInfo{Free: true}, doc.Parameters), "the table says that there may be others")
 	}
 	require.True(t, described(info, nil))
 }
@@ -338,4 +360,120 @@ func TestTheAuditIsFilteredByFlags(t *testing.T) {
 		a.call("GET", "/audit"+flag, nil, 200, &trail)
 		require.Len(t, trail.Entries, want, flag)
 	}
+}
+
+func TestParametersThatFitTheirTypes(t *testing.T) {
+	id := bson.NewObjectID()
+	for kind, values := range map[string]struct{ fit, not []any }{
+		"text":                 {[]any{"a", nil}, []any{1, true, bson.A{}}},
+		"integer":              {[]any{int32(1), int64(1), 2.0, nil}, []any{2.5, "2", true}},
+		"number":               {[]any{int32(1), int64(1), 2.5}, []any{"2.5"}},
+		"boolean":              {[]any{true}, []any{"true", 1}},
+		"duration":             {[]any{"30s", 30, int64(1), 1.5}, []any{true, bson.A{}}},
+		"time":                 {[]any{time.Now(), "2026-01-31T12:00:00Z"}, []any{true, bson.D{}}},
+		"id":                   {[]any{id, id.Hex()}, []any{"7", 7}},
+		"document":             {[]any{bson.D{}}, nil},
+		"any":                  {[]any{1, "a", bson.A{}}, nil},
+		"list of integer":      {[]any{bson.A{}, bson.A{1, 2.0}, nil}, []any{bson.A{1, "2"}, 1, bson.D{}}},
+		"list of list of text": {[]any{bson.A{bson.A{"a"}}}, []any{bson.A{"a"}}},
+	} {
+		info := event.ActionInfo{Parameters: []event.ParameterInfo{{Name: "p", Type: kind, Required: true}}}
+		for _, v := range values.fit {
+			require.NoError(t, misfits(info, event.New("x", "y", bson.D{{Key: "p", Value: v}}).Parameters), "%s %v", kind, v)
+		}
+		for _, v := range values.not {
+			require.ErrorContains(t, misfits(info, event.New("x", "y", bson.D{{Key: "p", Value: v}}).Parameters), "parameters.p", "%s %v", kind, v)
+		}
+		require.ErrorContains(t, misfits(info, nil), "parameters.p: this one is required")
+	}
+	withDefault := event.ActionInfo{Parameters: []event.ParameterInfo{{Name: "p", Type: "integer", Required: true, Default: "3"}}}
+	require.NoError(t, misfits(withDefault, nil), "the servers have one")
+	err := misfits(event.ActionInfo{Parameters: []event.ParameterInfo{{Name: "p", Type: "integer", Secret: true}}}, event.New("x", "y", bson.D{{Key: "p", Value: "hunter2"}}).Parameters)
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestTheAPIOfAReadOnlyConsole(t *testing.T) {
+	s := newSite(t, Config{Users: users(t), ReadOnly: true})
+	s.startWithSettings("web-1")
+	a := s.api(func(r *http.Request) { r.SetBasicAuth("alice", "alicealice") })
+	for _, request := range [][3]string{
+		{"POST", "/events", `{"subscriber": "server", "action": "pause"}`},
+		{"POST", "/events", `{"subscriber": "server", "action": "ping", "parameters": {"wings": 2}}`},
+		{"POST", "/purge", ""},
+		{"PUT", "/settings", `{"path": "fleetcast/max_workers", "value": 2}`},
+		{"DELETE", "/settings?path=fleetcast/max_workers", ""},
+	} {
+		var body any
+		if request[2] != "" {
+			body = request[2]
+		}
+		require.Contains(t, a.wrong(request[0], request[1], body, 403), "read-only", request)
+	}
+	require.Zero(t, s.published())
+	a.call("GET", "/servers", nil, 200, nil)
+	a.call("POST", "/events", `{"subscriber": "server", "action": "pause", "dry_run": true}`, 200, nil)
+	require.Zero(t, s.published())
+	a.call("POST", "/events", `{"subscriber": "server", "action": "ping", "wait": "20s"}`, 200, nil)
+}
+
+// silent adds a server to the registry that seems to live, and answers nothing.
+func (s *site) silent(name string) {
+	s.t.Helper()
+	now, err := event.StoreTime(s.t.Context(), s.db)
+	require.NoError(s.t, err)
+	_, err = s.db.Collection(server.ServersCollection).InsertOne(s.t.Context(), bson.D{
+		{Key: "_id", Value: bson.NewObjectID()}, {Key: "name", Value: name}, {Key: "lifecycle", Value: "running"},
+		{Key: "actions", Value: bson.D{{Key: "server", Value: bson.A{"pause", "kill"}}}},
+		{Key: "heartbeat", Value: bson.D{{Key: "at", Value: now}, {Key: "interval_ms", Value: int64(3_600_000)}}},
+	})
+	require.NoError(s.t, err)
+}
+
+func TestTheAPIWaitsAsLongAsItWasTold(t *testing.T) {
+	s := newSite(t, Config{})
+	s.start(busy, "web-1")
+	s.silent("web-2")
+	a := s.api(nil)
+	pause := map[string]any{"subscriber": "server", "action": "pause", "wait": "2s"}
+	var sum output.Call
+	a.call("POST", "/events", pause, 200, &sum)
+	require.Equal(t, 2, sum.Matched)
+	require.Equal(t, 1, sum.Done)
+	require.Equal(t, []string{"web-2"}, sum.MissingServers)
+
+	for _, wait := range []string{"", "0", "0s"} {
+		pause["wait"] = wait
+		var published output.Published
+		a.call("POST", "/events", pause, 202, &published)
+		var out apiOutcome
+		s.await("the answer of the one that lives, though nobody waits", func() bool {
+			a.call("GET", "/events/"+published.EventID, nil, 200, &out)
+			return out.Counts["done"] == 1
+		})
+		require.Equal(t, "running", out.State)
+	}
+}
+
+func TestKillByTheAPIWantsTheNumberThatADryRunHasSaid(t *testing.T) {
+	s := newSite(t, Config{})
+	s.silent("web-1")
+	s.silent("web-2")
+	a := s.api(nil)
+	kill := map[string]any{"subscriber": "server", "action": "kill"}
+	require.Contains(t, a.wrong("POST", "/events", kill, 422), "matched: 2")
+	kill["matched"] = 1
+	require.Contains(t, a.wrong("POST", "/events", kill, 409), "now it is 2")
+	kill["matched"] = 0
+	a.wrong("POST", "/events", kill, 409)
+	kill["matched"], kill["dry_run"] = 7, true
+	var match output.Match
+	a.call("POST", "/events", kill, 200, &match)
+	require.Equal(t, 2, match.Matched)
+	require.Zero(t, s.published())
+	delete(kill, "dry_run")
+	kill["matched"] = 2
+	a.call("POST", "/events", kill, 202, nil)
+	require.Equal(t, 1, s.published())
+	a.call("POST", "/events", map[string]any{"subscriber": "server", "action": "kill", "target": output.Target{Servers: []string{"web-1"}}}, 202, nil)
+	require.Equal(t, 2, s.published(), "one is no mistake")
 }

@@ -3,10 +3,12 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -20,7 +22,7 @@ type apiEventRequest struct {
 	Action     string          `json:"action"`
 	Parameters json.RawMessage `json:"parameters"` // extended JSON
 	Target     output.Target   `json:"target"`
-	Wait       string          `json:"wait"`    // how long for the answers; without it the answer comes at once
+	Wait       string          `json:"wait"`    // how long for the answers; without it, or with 0, the answer comes at once
 	DryRun     bool            `json:"dry_run"` // say who would be reached, and publish nothing
 	Matched    *int            `json:"matched"` // only if so many would be reached; kill of more than one wants it
 }
@@ -30,10 +32,8 @@ func (c *Console) draftOf(ctx context.Context, in apiEventRequest) (*draft, erro
 	if in.Subscriber == "" || in.Action == "" {
 		return nil, &pageError{http.StatusUnprocessableEntity, "the request names no subscriber and action: /actions lists them"}
 	}
-	ids := make([]string, 0, len(in.Target.ServerIDs))
 	form := url.Values{
 		"subscriber": {in.Subscriber}, "action": {in.Action}, "mode": {"json"}, "json": {string(in.Parameters)}, "wait": {in.Wait},
-		"id": append(ids, in.Target.ServerIDs...),
 	}
 	if string(in.Parameters) == "null" {
 		form.Del("json")
@@ -42,22 +42,54 @@ func (c *Console) draftOf(ctx context.Context, in apiEventRequest) (*draft, erro
 	if err != nil {
 		return nil, err
 	}
-	t := event.Target{
-		ServerIDs: d.Target.ServerIDs, Names: in.Target.Servers, Hosts: in.Target.Hosts, PIDs: in.Target.PIDs,
-		WorkerIDs: in.Target.WorkerIDs, Labels: in.Target.Labels,
+	t, err := targetIn(in.Target)
+	if err == nil && d.Fault == "" {
+		err = misfits(d.Info, d.event.Parameters)
 	}
-	if err := t.Validate(); err != nil && d.Fault == "" {
-		d.Fault = "target: " + err.Error()
+	if err != nil && d.Fault == "" {
+		d.Fault = err.Error()
 	}
 	d.Target, d.event.Target = t, t
 	d.ByJSON = !described(d.Info, d.event.Parameters)
 	return d, nil
 }
 
-// described reports whether all parameters are in an action's table.
+// targetIn is the target of a request. A kind without values is refused, because it would
+// mean more servers than a kind with one: most likely a program has found none.
+func targetIn(in output.Target) (t event.Target, err error) {
+	var faults []error
+	fault := func(kind string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("target.%s: %w", kind, err))
+		}
+	}
+	for kind, empty := range map[string]bool{
+		"server_ids": isEmpty(in.ServerIDs), "servers": isEmpty(in.Servers), "hosts": isEmpty(in.Hosts), "pids": isEmpty(in.PIDs),
+		"worker_ids": isEmpty(in.WorkerIDs), "labels": in.Labels != nil && len(in.Labels) == 0,
+	} {
+		if empty {
+			fault(kind, errors.New("there is none in it: leave it out for all"))
+		}
+	}
+	for _, text := range in.ServerIDs {
+		id, err := parseID(text)
+		fault("server_ids", err)
+		t.ServerIDs = append(t.ServerIDs, id)
+	}
+	fault("servers", event.Target{Names: in.Servers}.Validate())
+	fault("hosts", event.Target{Hosts: in.Hosts}.Validate())
+	fault("labels", event.Target{Labels: in.Labels}.Validate())
+	t.Names, t.Hosts, t.PIDs, t.WorkerIDs, t.Labels = in.Servers, in.Hosts, in.PIDs, in.WorkerIDs, in.Labels
+	return t, errors.Join(faults...)
+}
+
+func isEmpty[T any](list []T) bool { return list != nil && len(list) == 0 }
+
+// described reports whether all parameters are in an action's table, or it says that
+// there may be others.
 func described(info event.ActionInfo, parameters bson.Raw) bool {
 	elements, err := parameters.Elements()
-	return err == nil && !slices.ContainsFunc(elements, func(e bson.RawElement) bool {
+	return info.Free || err == nil && !slices.ContainsFunc(elements, func(e bson.RawElement) bool {
 		return !slices.ContainsFunc(info.Parameters, func(p event.ParameterInfo) bool { return p.Name == e.Key() })
 	})
 }
@@ -66,6 +98,9 @@ func (c *Console) apiPublish(r *request) error {
 	var in apiEventRequest
 	if err := r.body(&in); err != nil {
 		return err
+	}
+	if wait, err := time.ParseDuration(in.Wait); err == nil && wait == 0 {
+		in.Wait = ""
 	}
 	d, err := c.draftOf(r.Context(), in)
 	if err != nil {
