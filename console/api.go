@@ -19,6 +19,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/output"
+	"github.com/fleetcast/fleetcast/server"
 )
 
 // openAPI describes the API.
@@ -42,6 +43,7 @@ func (c *Console) apiTable() []apiRoute {
 		{"GET", "/openapi.yaml", mayRead, c.apiDocument, nil},
 		{"GET", "/servers", mayRead, c.apiServers, []string{"q", "label", "state"}},
 		{"GET", "/servers/{id}", mayRead, c.apiServer, nil},
+		{"DELETE", "/servers/{id}", mayPurge, c.apiPurgeOne, nil},
 		{"POST", "/purge", mayPurge, c.apiPurge, nil},
 		{"GET", "/actions", mayRead, c.apiActions, nil},
 		{"GET", "/events", mayRead, c.apiEvents, []string{"q", "subscriber", "action", "who", "limit"}},
@@ -222,7 +224,7 @@ func (c *Console) apiServer(r *request) error {
 	case s.Err != nil:
 		return s.Err
 	case one == nil:
-		return &pageError{http.StatusNotFound, "no server with this id is in the registry: it has left, or was purged"}
+		return errNoServer
 	default:
 		return r.answer(http.StatusOK, one.Server)
 	}
@@ -237,9 +239,25 @@ func (c *Console) apiPurge(r *request) error {
 		Purged []output.Member `json:"purged"`
 	}{[]output.Member{}}
 	for _, e := range purged {
-		out.Purged = append(out.Purged, output.Member{ID: e.ID.Hex(), Name: e.Name, Host: e.Host, PID: e.PID})
+		out.Purged = append(out.Purged, purgedOf(e))
 	}
 	return r.answer(http.StatusOK, out)
+}
+
+func (c *Console) apiPurgeOne(r *request) error {
+	id, err := parseID(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	e, err := c.purgeOne(r, id)
+	if err != nil {
+		return err
+	}
+	return r.answer(http.StatusOK, purgedOf(e))
+}
+
+func purgedOf(e server.Entry) output.Member {
+	return output.Member{ID: e.ID.Hex(), Name: e.Name, Host: e.Host, PID: e.PID}
 }
 
 // apiAction is an action that living servers have.

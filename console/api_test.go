@@ -196,7 +196,11 @@ func TestTheAPIIsAsTheDocumentSays(t *testing.T) {
 	a.call("DELETE", "/settings?path=fleetcast/max_workers&if_version=1", nil, 200, &changed)
 	require.EqualValues(t, 4, changed.Old)
 	a.call("DELETE", "/settings?path=fleetcast/max_workers", nil, 404, nil)
-	a.call("POST", "/purge", nil, 200, nil)
+	a.call("DELETE", "/servers/"+s.lost("lost-1"), nil, 200, nil)
+	s.lost("lost-2")
+	var removed struct{ Purged []output.Member }
+	a.call("POST", "/purge", nil, 200, &removed)
+	require.Equal(t, "lost-2", removed.Purged[0].Name)
 	var trail apiTrail
 	a.call("GET", "/audit?since=1h&limit=50", nil, 200, &trail)
 	require.GreaterOrEqual(t, len(trail.Entries), 4)
@@ -220,6 +224,7 @@ func TestWrongRequestsToTheAPI(t *testing.T) {
 	}{
 		{"GET", "/nothing", nil, 404, "openapi.yaml says what there is"},
 		{"DELETE", "/servers", nil, 405, "GET"},
+		{"DELETE", "/servers/000000000000000000000000", nil, 404, "it has left, or was purged"},
 		{"GET", "/servers?sort=name", nil, 400, `no parameter "sort"`},
 		{"GET", "/actions?q=stop", nil, 400, `no parameter "q", nor any other`},
 		{"GET", "/settings?under=app", nil, 400, "there are path"},
@@ -290,6 +295,7 @@ func TestTheAPIKnowsWhoAsks(t *testing.T) {
 	as("vera").call("POST", "/events", `{"subscriber": "server", "action": "ping", "wait": "20s"}`, 200, nil)
 	require.Contains(t, as("otto").wrong("PUT", "/settings", `{"path": "fleetcast/max_workers", "value": 2}`, 403), "needs admin")
 	require.Contains(t, as("otto").wrong("POST", "/purge", nil, 403), "needs admin")
+	require.Contains(t, as("otto").wrong("DELETE", "/servers/"+s.lost("lost-1"), nil, 403), "needs admin")
 	var trail apiTrail
 	as("alice").call("GET", "/audit?user=otto", nil, 200, &trail)
 	require.Len(t, trail.Entries, 1)
@@ -400,6 +406,7 @@ func TestTheAPIOfAReadOnlyConsole(t *testing.T) {
 		{"POST", "/events", `{"subscriber": "server", "action": "pause"}`},
 		{"POST", "/events", `{"subscriber": "server", "action": "ping", "parameters": {"wings": 2}}`},
 		{"POST", "/purge", ""},
+		{"DELETE", "/servers/000000000000000000000000", ""},
 		{"PUT", "/settings", `{"path": "fleetcast/max_workers", "value": 2}`},
 		{"DELETE", "/settings?path=fleetcast/max_workers", ""},
 	} {
@@ -417,16 +424,43 @@ func TestTheAPIOfAReadOnlyConsole(t *testing.T) {
 }
 
 // silent adds a server to the registry that seems to live, and answers nothing.
-func (s *site) silent(name string) {
+func (s *site) silent(name string) string { s.t.Helper(); return s.beatAgo(name, 0) }
+
+// lost adds one that is lost.
+func (s *site) lost(name string) string { s.t.Helper(); return s.beatAgo(name, 48*time.Hour) }
+
+func (s *site) beatAgo(name string, ago time.Duration) string {
 	s.t.Helper()
 	now, err := event.StoreTime(s.t.Context(), s.db)
 	require.NoError(s.t, err)
+	id := bson.NewObjectID()
 	_, err = s.db.Collection(server.ServersCollection).InsertOne(s.t.Context(), bson.D{
-		{Key: "_id", Value: bson.NewObjectID()}, {Key: "name", Value: name}, {Key: "lifecycle", Value: "running"},
+		{Key: "_id", Value: id}, {Key: "name", Value: name}, {Key: "lifecycle", Value: "running"},
 		{Key: "actions", Value: bson.D{{Key: "server", Value: bson.A{"pause", "kill"}}}},
-		{Key: "heartbeat", Value: bson.D{{Key: "at", Value: now}, {Key: "interval_ms", Value: int64(3_600_000)}}},
+		{Key: "heartbeat", Value: bson.D{{Key: "at", Value: now.Add(-ago)}, {Key: "interval_ms", Value: int64(3_600_000)}}},
 	})
 	require.NoError(s.t, err)
+	return id.Hex()
+}
+
+func TestOneLostServerIsPurgedByTheAPIOnRecord(t *testing.T) {
+	s := newSite(t, Config{Users: users(t)})
+	living, lost, other := s.silent("there"), s.lost("gone"), s.lost("gone-too")
+	a := s.api(func(r *http.Request) { r.SetBasicAuth("alice", "alicealice") })
+	a.call("GET", "/servers", nil, 200, nil)
+	require.Contains(t, a.wrong("DELETE", "/servers/"+living, nil, 409), "there is not lost")
+	var purged output.Member
+	a.call("DELETE", "/servers/"+lost, nil, 200, &purged)
+	require.Equal(t, "gone", purged.Name)
+	a.call("GET", "/servers/"+lost, nil, 404, nil) // at once, not when the registry is read the next time
+	a.call("DELETE", "/servers/"+lost, nil, 404, nil)
+	a.call("GET", "/servers/"+living, nil, 200, nil)
+	a.call("GET", "/servers/"+other, nil, 200, nil)
+	var trail apiTrail
+	a.call("GET", "/audit?user=alice", nil, 200, &trail)
+	require.Len(t, trail.Entries, 1)
+	require.Equal(t, "purge", trail.Entries[0].Action)
+	require.JSONEq(t, `{"server": "gone"}`, string(trail.Entries[0].Parameters))
 }
 
 func TestTheAPIWaitsAsLongAsItWasTold(t *testing.T) {
