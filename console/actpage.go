@@ -132,10 +132,8 @@ var errParameters = errors.New("some of the parameters are not right yet")
 
 // needs is what publishing the draft needs.
 func (c *Console) needs(d *draft) permission {
-	if d.ByJSON || d.Info.Free {
-		if p := permissionFor(d.event); p == mayOperate && len(d.event.Parameters) > 0 && d.ByJSON {
-			return mayPublishAny
-		}
+	if d.ByJSON && len(d.event.Parameters) > 0 {
+		return mayPublishAny
 	}
 	return permissionFor(event.Event{Name: d.Subscriber, Action: d.Action})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/output"
+	"github.com/fleetcast/fleetcast/server"
 )
 
 // openAPI describes the API.
@@ -33,33 +35,38 @@ type apiRoute struct {
 	method, path string // below apiBase
 	permission   permission
 	do           handler
+	query        []string // the parameters that it knows
 }
 
 func (c *Console) apiTable() []apiRoute {
 	return []apiRoute{
-		{"GET", "/openapi.yaml", mayRead, c.apiDocument},
-		{"GET", "/servers", mayRead, c.apiServers},
-		{"GET", "/servers/{id}", mayRead, c.apiServer},
-		{"POST", "/purge", mayPurge, c.apiPurge},
-		{"GET", "/actions", mayRead, c.apiActions},
-		{"GET", "/events", mayRead, c.apiEvents},
-		{"POST", "/events", mayAsk, c.apiPublish},
-		{"GET", "/events/{id}", mayRead, c.apiEvent},
-		{"GET", "/events/{id}/replies", mayRead, c.apiReplies},
-		{"GET", "/audit", mayRead, c.apiAudit},
-		{"GET", "/settings", mayRead, c.apiSettings},
-		{"PUT", "/settings", mayConfigure, c.apiSet},
-		{"DELETE", "/settings", mayConfigure, c.apiUnset},
-		{"GET", "/settings/declarations", mayRead, c.apiDeclarations},
-		{"GET", "/settings/history", mayRead, c.apiHistory},
+		{"GET", "/openapi.yaml", mayRead, c.apiDocument, nil},
+		{"GET", "/servers", mayRead, c.apiServers, []string{"q", "label", "state"}},
+		{"GET", "/servers/{id}", mayRead, c.apiServer, nil},
+		{"DELETE", "/servers/{id}", mayPurge, c.apiPurgeOne, nil},
+		{"POST", "/purge", mayPurge, c.apiPurge, nil},
+		{"GET", "/actions", mayRead, c.apiActions, nil},
+		{"GET", "/events", mayRead, c.apiEvents, []string{"q", "subscriber", "action", "who", "limit"}},
+		{"POST", "/events", mayAsk, c.apiPublish, nil},
+		{"GET", "/events/{id}", mayRead, c.apiEvent, nil},
+		{"GET", "/events/{id}/replies", mayRead, c.apiReplies, nil},
+		{"GET", "/audit", mayRead, c.apiAudit, []string{"since", "subscriber", "action", "user", "server", "failed", "limit"}},
+		{"GET", "/settings", mayRead, c.apiSettings, []string{"path"}},
+		{"PUT", "/settings", mayConfigure, c.apiSet, nil},
+		{"DELETE", "/settings", mayConfigure, c.apiUnset, []string{"path", "scope", "if_version", "refresh"}},
+		{"GET", "/settings/declarations", mayRead, c.apiDeclarations, nil},
+		{"GET", "/settings/history", mayRead, c.apiHistory, []string{"path", "limit"}},
 	}
 }
 
 func (c *Console) apiRoutes(mux *http.ServeMux) {
 	allowed := map[string][]string{}
 	for _, r := range c.apiTable() {
-		mux.Handle(r.method+" "+apiBase+r.path, c.guarded(r.permission, r.do, c.apiError))
+		mux.Handle(r.method+" "+apiBase+r.path, c.guarded(r.permission, r.strictly, c.apiError))
 		allowed[r.path] = append(allowed[r.path], r.method)
+		if r.method == http.MethodGet {
+			allowed[r.path] = append(allowed[r.path], http.MethodHead)
+		}
 	}
 	for path, methods := range allowed {
 		mux.Handle(apiBase+path, c.guarded(mayRead, func(r *request) error {
@@ -67,9 +74,19 @@ func (c *Console) apiRoutes(mux *http.ServeMux) {
 			return &pageError{http.StatusMethodNotAllowed, r.Method + " is not for this: " + strings.Join(methods, ", ")}
 		}, c.apiError))
 	}
-	mux.Handle("/api/", c.guarded(mayRead, func(r *request) error {
+	nothing := c.guarded(mayRead, func(r *request) error {
 		return &pageError{http.StatusNotFound, "there is nothing at " + r.URL.Path + "; " + apiBase + "/openapi.yaml says what there is"}
-	}, c.apiError))
+	}, c.apiError)
+	mux.Handle("/api", nothing)
+	mux.Handle("/api/", nothing)
+}
+
+// strictly does it, unless the query has parameters that are not known.
+func (a apiRoute) strictly(r *request) error {
+	if err := only(r.URL.Query(), a.query...); err != nil {
+		return err
+	}
+	return a.do(r)
 }
 
 // apiFault is an error in JSON.
@@ -101,7 +118,11 @@ func (r *request) answer(status int, value any) error {
 // body reads a request's JSON, in which nothing may be that is not known.
 func (r *request) body(into any) error {
 	text, err := io.ReadAll(r.Body)
-	if err != nil {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return &pageError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", large.Limit)}
+	case err != nil:
 		return &pageError{http.StatusBadRequest, fmt.Sprintf("the request cannot be read: %v", err)}
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -109,7 +130,7 @@ func (r *request) body(into any) error {
 	if err := d.Decode(into); err != nil {
 		return &pageError{http.StatusBadRequest, fmt.Sprintf("the request is not as it should be: %v", err)}
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) { // More would take a brace too many for an end
 		return &pageError{http.StatusBadRequest, "the request is more than one JSON value"}
 	}
 	return nil
@@ -118,11 +139,28 @@ func (r *request) body(into any) error {
 // only refuses parameters of a query that are not known, which are mistyped.
 func only(q url.Values, known ...string) error {
 	for name := range q {
-		if !slices.Contains(known, name) {
+		switch {
+		case slices.Contains(known, name):
+		case len(known) == 0:
+			return &pageError{http.StatusBadRequest, fmt.Sprintf("there is no parameter %q, nor any other", name)}
+		default:
 			return &pageError{http.StatusBadRequest, fmt.Sprintf("there is no parameter %q; there are %s", name, strings.Join(known, ", "))}
 		}
 	}
 	return nil
+}
+
+// flagOf reads what is true or false; nothing is false.
+func flagOf(q url.Values, name string) (bool, error) {
+	text := q.Get(name)
+	if text == "" {
+		return false, nil
+	}
+	flag, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, &pageError{http.StatusUnprocessableEntity, fmt.Sprintf("%s %q: true or false", name, text)}
+	}
+	return flag, nil
 }
 
 // limitOf reads a limit.
@@ -140,7 +178,8 @@ func limitOf(q url.Values, without, most int) (int, error) {
 
 func (c *Console) apiDocument(r *request) error {
 	r.w.Header().Set("Content-Type", "application/yaml")
-	_, _ = r.w.Write(openAPI)
+	at := []byte("- url: " + apiBase)
+	_, _ = r.w.Write(bytes.Replace(openAPI, at, fmt.Appendf(nil, "- url: %q", c.cfg.Base+apiBase), 1))
 	return nil
 }
 
@@ -154,9 +193,6 @@ type apiFleet struct {
 
 func (c *Console) apiServers(r *request) error {
 	q := r.URL.Query()
-	if err := only(q, "q", "label", "state"); err != nil {
-		return err
-	}
 	f, err := parseFilter(q)
 	if err != nil {
 		return err
@@ -188,7 +224,7 @@ func (c *Console) apiServer(r *request) error {
 	case s.Err != nil:
 		return s.Err
 	case one == nil:
-		return &pageError{http.StatusNotFound, "no server with this id is in the registry: it has left, or was purged"}
+		return errNoServer
 	default:
 		return r.answer(http.StatusOK, one.Server)
 	}
@@ -203,9 +239,25 @@ func (c *Console) apiPurge(r *request) error {
 		Purged []output.Member `json:"purged"`
 	}{[]output.Member{}}
 	for _, e := range purged {
-		out.Purged = append(out.Purged, output.Member{ID: e.ID.Hex(), Name: e.Name, Host: e.Host, PID: e.PID})
+		out.Purged = append(out.Purged, purgedOf(e))
 	}
 	return r.answer(http.StatusOK, out)
+}
+
+func (c *Console) apiPurgeOne(r *request) error {
+	id, err := parseID(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	e, err := c.purgeOne(r, id)
+	if err != nil {
+		return err
+	}
+	return r.answer(http.StatusOK, purgedOf(e))
+}
+
+func purgedOf(e server.Entry) output.Member {
+	return output.Member{ID: e.ID.Hex(), Name: e.Name, Host: e.Host, PID: e.PID}
 }
 
 // apiAction is an action that living servers have.
@@ -239,9 +291,6 @@ type apiStream struct {
 
 func (c *Console) apiEvents(r *request) error {
 	q := r.URL.Query()
-	if err := only(q, "q", "subscriber", "action", "who", "limit"); err != nil {
-		return err
-	}
 	limit, err := limitOf(q, eventsShown, feedEvents)
 	if err != nil {
 		return err
@@ -344,9 +393,6 @@ type apiTrail struct {
 
 func (c *Console) apiAudit(r *request) error {
 	q := r.URL.Query()
-	if err := only(q, "since", "subscriber", "action", "user", "server", "failed", "limit"); err != nil {
-		return err
-	}
 	f, err := auditFilterOf(q)
 	if err != nil {
 		return err
@@ -362,118 +408,4 @@ func (c *Console) apiAudit(r *request) error {
 		out.Entries = append(out.Entries, output.ToAudit(e))
 	}
 	return r.answer(http.StatusOK, out)
-}
-
-// apiEventRequest asks for an event to be published.
-type apiEventRequest struct {
-	Subscriber string          `json:"subscriber"`
-	Action     string          `json:"action"`
-	Parameters json.RawMessage `json:"parameters"` // extended JSON
-	Target     output.Target   `json:"target"`
-	Wait       string          `json:"wait"`    // how long for the answers; without it the answer comes at once
-	DryRun     bool            `json:"dry_run"` // say who would be reached, and publish nothing
-	Matched    *int            `json:"matched"` // only if so many would be reached; kill of more than one wants it
-}
-
-// draftOf is the request as a form would have it.
-func (c *Console) draftOf(ctx context.Context, in apiEventRequest) (*draft, error) {
-	if in.Subscriber == "" || in.Action == "" {
-		return nil, &pageError{http.StatusUnprocessableEntity, "the request names no subscriber and action: /actions lists them"}
-	}
-	ids := make([]string, 0, len(in.Target.ServerIDs))
-	form := url.Values{
-		"subscriber": {in.Subscriber}, "action": {in.Action}, "mode": {"json"}, "json": {string(in.Parameters)}, "wait": {in.Wait},
-		"id": append(ids, in.Target.ServerIDs...),
-	}
-	if string(in.Parameters) == "null" {
-		form.Del("json")
-	}
-	d, err := c.draft(ctx, form)
-	if err != nil {
-		return nil, err
-	}
-	t := event.Target{
-		ServerIDs: d.Target.ServerIDs, Names: in.Target.Servers, Hosts: in.Target.Hosts, PIDs: in.Target.PIDs,
-		WorkerIDs: in.Target.WorkerIDs, Labels: in.Target.Labels,
-	}
-	if err := t.Validate(); err != nil && d.Fault == "" {
-		d.Fault = "target: " + err.Error()
-	}
-	d.Target, d.event.Target = t, t
-	d.ByJSON = !described(d.Info, d.event.Parameters)
-	return d, nil
-}
-
-// described reports whether all parameters are in an action's table.
-func described(info event.ActionInfo, parameters bson.Raw) bool {
-	elements, err := parameters.Elements()
-	return err == nil && !slices.ContainsFunc(elements, func(e bson.RawElement) bool {
-		return !slices.ContainsFunc(info.Parameters, func(p event.ParameterInfo) bool { return p.Name == e.Key() })
-	})
-}
-
-func (c *Console) apiPublish(r *request) error {
-	var in apiEventRequest
-	if err := r.body(&in); err != nil {
-		return err
-	}
-	d, err := c.draftOf(r.Context(), in)
-	if err != nil {
-		return err
-	}
-	if !in.DryRun {
-		if err := c.check(r.user, c.needs(d)); err != nil {
-			return err
-		}
-	}
-	c.dryRun(r.Context(), d)
-	n := len(d.Members)
-	switch {
-	case d.Fault != "":
-		return &pageError{http.StatusUnprocessableEntity, d.Fault}
-	case in.DryRun:
-		return r.answer(http.StatusOK, matchOf(d))
-	case in.Matched != nil && *in.Matched != n:
-		return &pageError{http.StatusConflict, fmt.Sprintf("%d would have been reached, now it is %d: nothing was published", *in.Matched, n)}
-	case d.Ask && in.Matched == nil:
-		return &pageError{http.StatusUnprocessableEntity, fmt.Sprintf("this is for %s: look at a dry run, and say matched: %d", output.Plural(n, "server"), n)}
-	case n == 0 && !d.Holds:
-		return &pageError{http.StatusUnprocessableEntity, "nobody matches, so nothing was published"}
-	}
-	event.By(c.inNameOf(r.user))(&d.event)
-	if n == 0 {
-		if _, err := c.bus.Publish(r.Context(), d.event); err != nil {
-			return err
-		}
-		return r.answer(http.StatusAccepted, publishedOf(d))
-	}
-	a := c.perform(r.Context(), d.event, d.wait)
-	if in.Wait != "" {
-		select {
-		case <-a.done:
-		case <-r.Context().Done():
-			return r.Context().Err()
-		}
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch {
-	case a.err != nil:
-		return a.err
-	case a.over && in.Wait != "":
-		return r.answer(http.StatusOK, output.ToCall(d.event, a.sum, a.finals))
-	}
-	return r.answer(http.StatusAccepted, publishedOf(d))
-}
-
-func publishedOf(d *draft) output.Published {
-	return output.Published{EventID: d.event.ID.Hex(), Subscriber: d.Subscriber, Action: d.Action, Matched: len(d.Members)}
-}
-
-func matchOf(d *draft) output.Match {
-	out := output.Match{Subscriber: d.Subscriber, Action: d.Action, DryRun: true, Matched: len(d.Members), Servers: []output.Member{}}
-	for _, m := range d.Members {
-		out.Servers = append(out.Servers, output.Member{ID: m.ServerID.Hex(), Name: m.Name, Host: m.Host, PID: m.PID, Deaf: m.Deaf})
-	}
-	return out
 }

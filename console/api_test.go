@@ -3,20 +3,24 @@ package console
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/stretchr/testify/require"
+	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
 	"github.com/fleetcast/fleetcast/internal/output"
+	"github.com/fleetcast/fleetcast/server"
 )
 
 // api makes requests, and holds each and its answer to the document.
@@ -112,12 +116,19 @@ func (a *api) send(method, path string, body any, want int, into any, valid bool
 func TestTheDocumentHasEveryOperationAndNoOther(t *testing.T) {
 	var documented, routes []string
 	for path, item := range document(t).Paths.Map() {
-		for method := range item.Operations() {
-			documented = append(documented, method+" "+path)
+		for method, operation := range item.Operations() {
+			var query []string
+			for _, p := range append(slices.Clone(item.Parameters), operation.Parameters...) {
+				if p.Value.In == openapi3.ParameterInQuery {
+					query = append(query, p.Value.Name)
+				}
+			}
+			slices.Sort(query)
+			documented = append(documented, fmt.Sprint(method, " ", path, query))
 		}
 	}
 	for _, r := range (&Console{}).apiTable() {
-		routes = append(routes, r.method+" "+r.path)
+		routes = append(routes, fmt.Sprint(r.method, " ", r.path, slices.Sorted(slices.Values(r.query))))
 	}
 	slices.Sort(documented)
 	slices.Sort(routes)
@@ -185,7 +196,11 @@ func TestTheAPIIsAsTheDocumentSays(t *testing.T) {
 	a.call("DELETE", "/settings?path=fleetcast/max_workers&if_version=1", nil, 200, &changed)
 	require.EqualValues(t, 4, changed.Old)
 	a.call("DELETE", "/settings?path=fleetcast/max_workers", nil, 404, nil)
-	a.call("POST", "/purge", nil, 200, nil)
+	a.call("DELETE", "/servers/"+s.lost("lost-1"), nil, 200, nil)
+	s.lost("lost-2")
+	var removed struct{ Purged []output.Member }
+	a.call("POST", "/purge", nil, 200, &removed)
+	require.Equal(t, "lost-2", removed.Purged[0].Name)
 	var trail apiTrail
 	a.call("GET", "/audit?since=1h&limit=50", nil, 200, &trail)
 	require.GreaterOrEqual(t, len(trail.Entries), 4)
@@ -209,7 +224,14 @@ func TestWrongRequestsToTheAPI(t *testing.T) {
 	}{
 		{"GET", "/nothing", nil, 404, "openapi.yaml says what there is"},
 		{"DELETE", "/servers", nil, 405, "GET"},
+		{"DELETE", "/servers/000000000000000000000000", nil, 404, "it has left, or was purged"},
 		{"GET", "/servers?sort=name", nil, 400, `no parameter "sort"`},
+		{"GET", "/actions?q=stop", nil, 400, `no parameter "q", nor any other`},
+		{"GET", "/settings?under=app", nil, 400, "there are path"},
+		{"POST", "/purge?dry_run=true", nil, 400, `no parameter "dry_run"`},
+		{"DELETE", "/settings?path=app/x&refresh=please", nil, 422, "true or false"},
+		{"DELETE", "/settings?path=app/x&if_version=one", nil, 422, "0 or more"},
+		{"GET", "/audit?failed=maybe", nil, 422, "true or false"},
 		{"GET", "/servers?state=odd", nil, 422, "choose from"},
 		{"GET", "/servers/7", nil, 404, "24 hexadecimal"},
 		{"GET", "/events?limit=0", nil, 422, "from 1 to 500"},
@@ -217,11 +239,29 @@ func TestWrongRequestsToTheAPI(t *testing.T) {
 		{"GET", "/events/000000000000000000000000", nil, 404, "nor in the audit"},
 		{"POST", "/events", "{", 400, "not as it should be"},
 		{"POST", "/events", `{"subscriber": "server", "action": "pause"} {}`, 400, "more than one"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause"}}`, 400, "more than one"},
+		{"POST", "/events", `{"subscriber": "` + strings.Repeat("x", maxBody) + `"}`, 413, "larger than"},
 		{"POST", "/events", `{"subscriber": "server", "action": "pause", "taget": {}}`, 400, "taget"},
 		{"POST", "/events", `{}`, 422, "names no subscriber"},
 		{"POST", "/events", `{"subscriber": "server", "action": "fly"}`, 404, "no living server"},
 		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"servers": ["web-9"]}}`, 422, "nobody matches"},
-		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"servers": ["["]}}`, 422, "target"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"servers": ["["]}}`, 422, "target.servers: server name pattern"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"hosts": ["["]}}`, 422, "target.hosts: "},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"labels": {"zone": "["}}}`, 422, "target.labels: label zone"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"server_ids": ["7"]}}`, 422, "target.server_ids: \"7\" is no id"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"server_ids": [""]}}`, 422, "target.server_ids: \"\" is no id"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"names": ["web-1"]}}`, 400, "names"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"server_ids": []}}`, 422, "target.server_ids: there is none"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"servers": []}}`, 422, "target.servers: there is none"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"hosts": []}}`, 422, "target.hosts: there is none"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"pids": []}}`, 422, "target.pids: there is none"},
+		{"POST", "/events", `{"subscriber": "worker", "action": "stop", "target": {"worker_ids": []}}`, 422, "target.worker_ids: there is none"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"labels": {}}}`, 422, "target.labels: there is none"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "target": {"worker_ids": [1]}}`, 422, "for the actions of workers"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "parameters": [1]}`, 422, "no JSON object"},
+		{"POST", "/events", `{"subscriber": "server", "action": "pause", "parameters": {"sticky": "yes"}}`, 422, "parameters.sticky: it is of type string, and must be boolean"},
+		{"POST", "/events", `{"subscriber": "server", "action": "resize", "parameters": {"max_workers": 1.5}}`, 422, "parameters.max_workers: "},
+		{"POST", "/events", `{"subscriber": "server", "action": "resize", "parameters": {"max_workers": "many"}, "dry_run": true}`, 422, "parameters.max_workers: "},
 		{"POST", "/events", `{"subscriber": "server", "action": "pause", "wait": "soon"}`, 422, "such as 10s"},
 		{"PUT", "/settings", `{"path": "app/x"}`, 422, "no value"},
 		{"PUT", "/settings", `{"value": 1}`, 422, "no path"},
@@ -251,8 +291,11 @@ func TestTheAPIKnowsWhoAsks(t *testing.T) {
 	as("vera").call("POST", "/events", `{"subscriber": "server", "action": "pause", "dry_run": true}`, 200, nil)
 	as("otto").call("POST", "/events", pause, 200, nil)
 	require.Contains(t, as("otto").wrong("POST", "/events", `{"subscriber": "server", "action": "pause", "parameters": {"wings": 2}}`, 403), "needs admin")
+	require.Contains(t, as("vera").wrong("POST", "/events", `{"subscriber": "server", "action": "ping", "parameters": {"wings": 2}}`, 403), "needs admin")
+	as("vera").call("POST", "/events", `{"subscriber": "server", "action": "ping", "wait": "20s"}`, 200, nil)
 	require.Contains(t, as("otto").wrong("PUT", "/settings", `{"path": "fleetcast/max_workers", "value": 2}`, 403), "needs admin")
 	require.Contains(t, as("otto").wrong("POST", "/purge", nil, 403), "needs admin")
+	require.Contains(t, as("otto").wrong("DELETE", "/servers/"+s.lost("lost-1"), nil, 403), "needs admin")
 	var trail apiTrail
 	as("alice").call("GET", "/audit?user=otto", nil, 200, &trail)
 	require.Len(t, trail.Entries, 1)
@@ -277,6 +320,194 @@ func TestDescribedParameters(t *testing.T) {
 		true: event.New("x", "y", map[string]any{"a": 1}), false: event.New("x", "y", map[string]any{"b": 1}),
 	} {
 		require.Equal(t, want, described(info, doc.Parameters))
+		require.True(t, described(event.ActionInfo{Free: true}, doc.Parameters), "the table says that there may be others")
 	}
 	require.True(t, described(info, nil))
+}
+
+func TestMethodsAndPathsThatAPIHasNot(t *testing.T) {
+	s := newSite(t, Config{})
+	for request, want := range map[string]string{
+		"PATCH /settings": "DELETE, GET, HEAD, PUT", "PUT /events": "GET, HEAD, POST", "POST /audit": "GET, HEAD", "GET /purge": "POST",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		res := s.client().do(method, apiBase+path, nil)
+		require.Equal(t, http.StatusMethodNotAllowed, res.status, request)
+		allow := strings.Split(res.header.Get("Allow"), ", ")
+		slices.Sort(allow)
+		require.Equal(t, want, strings.Join(allow, ", "), request)
+		require.Equal(t, "application/json", res.header.Get("Content-Type"))
+	}
+	for _, path := range []string{"/api", "/api/", "/api/v2/servers", "/api/v1", "/api/v1/servers/7/workers"} {
+		res := s.client().get(path)
+		require.Equal(t, http.StatusNotFound, res.status, path)
+		require.Equal(t, "application/json", res.header.Get("Content-Type"), path)
+	}
+}
+
+func TestTheDocumentNamesThePathThatTheConsoleIsMountedAt(t *testing.T) {
+	s := newSite(t, Config{Base: "/fleet"})
+	res := s.client().get("/fleet" + apiBase + "/openapi.yaml")
+	require.Equal(t, http.StatusOK, res.status)
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(res.body))
+	require.NoError(t, err)
+	require.NoError(t, doc.Validate(t.Context()))
+	require.Equal(t, "/fleet"+apiBase, doc.Servers[0].URL)
+	require.Equal(t, http.StatusOK, s.client().get(doc.Servers[0].URL+"/servers").status)
+}
+
+func TestTheAuditIsFilteredByFlags(t *testing.T) {
+	s := newSite(t, Config{})
+	s.start(busy, "web-1")
+	a := s.api(nil)
+	a.call("POST", "/events", `{"subscriber": "server", "action": "pause", "wait": "20s"}`, 200, nil)
+	for flag, want := range map[string]int{"": 1, "?failed=false": 1, "?failed=true": 0} {
+		var trail apiTrail
+		a.call("GET", "/audit"+flag, nil, 200, &trail)
+		require.Len(t, trail.Entries, want, flag)
+	}
+}
+
+func TestParametersThatFitTheirTypes(t *testing.T) {
+	id := bson.NewObjectID()
+	for kind, values := range map[string]struct{ fit, not []any }{
+		"text":                 {[]any{"a", nil}, []any{1, true, bson.A{}}},
+		"integer":              {[]any{int32(1), int64(1), 2.0, nil}, []any{2.5, "2", true}},
+		"number":               {[]any{int32(1), int64(1), 2.5}, []any{"2.5"}},
+		"boolean":              {[]any{true}, []any{"true", 1}},
+		"duration":             {[]any{"30s", 30, int64(1), 1.5}, []any{true, bson.A{}}},
+		"time":                 {[]any{time.Now(), "2026-01-31T12:00:00Z"}, []any{true, bson.D{}}},
+		"id":                   {[]any{id, id.Hex()}, []any{"7", 7}},
+		"document":             {[]any{bson.D{}}, nil},
+		"any":                  {[]any{1, "a", bson.A{}}, nil},
+		"list of integer":      {[]any{bson.A{}, bson.A{1, 2.0}, nil}, []any{bson.A{1, "2"}, 1, bson.D{}}},
+		"list of list of text": {[]any{bson.A{bson.A{"a"}}}, []any{bson.A{"a"}}},
+	} {
+		info := event.ActionInfo{Parameters: []event.ParameterInfo{{Name: "p", Type: kind, Required: true}}}
+		for _, v := range values.fit {
+			require.NoError(t, misfits(info, event.New("x", "y", bson.D{{Key: "p", Value: v}}).Parameters), "%s %v", kind, v)
+		}
+		for _, v := range values.not {
+			require.ErrorContains(t, misfits(info, event.New("x", "y", bson.D{{Key: "p", Value: v}}).Parameters), "parameters.p", "%s %v", kind, v)
+		}
+		require.ErrorContains(t, misfits(info, nil), "parameters.p: this one is required")
+	}
+	withDefault := event.ActionInfo{Parameters: []event.ParameterInfo{{Name: "p", Type: "integer", Required: true, Default: "3"}}}
+	require.NoError(t, misfits(withDefault, nil), "the servers have one")
+	err := misfits(event.ActionInfo{Parameters: []event.ParameterInfo{{Name: "p", Type: "integer", Secret: true}}}, event.New("x", "y", bson.D{{Key: "p", Value: "hunter2"}}).Parameters)
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestTheAPIOfAReadOnlyConsole(t *testing.T) {
+	s := newSite(t, Config{Users: users(t), ReadOnly: true})
+	s.startWithSettings("web-1")
+	a := s.api(func(r *http.Request) { r.SetBasicAuth("alice", "alicealice") })
+	for _, request := range [][3]string{
+		{"POST", "/events", `{"subscriber": "server", "action": "pause"}`},
+		{"POST", "/events", `{"subscriber": "server", "action": "ping", "parameters": {"wings": 2}}`},
+		{"POST", "/purge", ""},
+		{"DELETE", "/servers/000000000000000000000000", ""},
+		{"PUT", "/settings", `{"path": "fleetcast/max_workers", "value": 2}`},
+		{"DELETE", "/settings?path=fleetcast/max_workers", ""},
+	} {
+		var body any
+		if request[2] != "" {
+			body = request[2]
+		}
+		require.Contains(t, a.wrong(request[0], request[1], body, 403), "read-only", request)
+	}
+	require.Zero(t, s.published())
+	a.call("GET", "/servers", nil, 200, nil)
+	a.call("POST", "/events", `{"subscriber": "server", "action": "pause", "dry_run": true}`, 200, nil)
+	require.Zero(t, s.published())
+	a.call("POST", "/events", `{"subscriber": "server", "action": "ping", "wait": "20s"}`, 200, nil)
+}
+
+// silent adds a server to the registry that seems to live, and answers nothing.
+func (s *site) silent(name string) string { s.t.Helper(); return s.beatAgo(name, 0) }
+
+// lost adds one that is lost.
+func (s *site) lost(name string) string { s.t.Helper(); return s.beatAgo(name, 48*time.Hour) }
+
+func (s *site) beatAgo(name string, ago time.Duration) string {
+	s.t.Helper()
+	now, err := event.StoreTime(s.t.Context(), s.db)
+	require.NoError(s.t, err)
+	id := bson.NewObjectID()
+	_, err = s.db.Collection(server.ServersCollection).InsertOne(s.t.Context(), bson.D{
+		{Key: "_id", Value: id}, {Key: "name", Value: name}, {Key: "lifecycle", Value: "running"},
+		{Key: "actions", Value: bson.D{{Key: "server", Value: bson.A{"pause", "kill"}}}},
+		{Key: "heartbeat", Value: bson.D{{Key: "at", Value: now.Add(-ago)}, {Key: "interval_ms", Value: int64(3_600_000)}}},
+	})
+	require.NoError(s.t, err)
+	return id.Hex()
+}
+
+func TestOneLostServerIsPurgedByTheAPIOnRecord(t *testing.T) {
+	s := newSite(t, Config{Users: users(t)})
+	living, lost, other := s.silent("there"), s.lost("gone"), s.lost("gone-too")
+	a := s.api(func(r *http.Request) { r.SetBasicAuth("alice", "alicealice") })
+	a.call("GET", "/servers", nil, 200, nil)
+	require.Contains(t, a.wrong("DELETE", "/servers/"+living, nil, 409), "there is not lost")
+	var purged output.Member
+	a.call("DELETE", "/servers/"+lost, nil, 200, &purged)
+	require.Equal(t, "gone", purged.Name)
+	a.call("GET", "/servers/"+lost, nil, 404, nil) // at once, not when the registry is read the next time
+	a.call("DELETE", "/servers/"+lost, nil, 404, nil)
+	a.call("GET", "/servers/"+living, nil, 200, nil)
+	a.call("GET", "/servers/"+other, nil, 200, nil)
+	var trail apiTrail
+	a.call("GET", "/audit?user=alice", nil, 200, &trail)
+	require.Len(t, trail.Entries, 1)
+	require.Equal(t, "purge", trail.Entries[0].Action)
+	require.JSONEq(t, `{"server": "gone"}`, string(trail.Entries[0].Parameters))
+}
+
+func TestTheAPIWaitsAsLongAsItWasTold(t *testing.T) {
+	s := newSite(t, Config{})
+	s.start(busy, "web-1")
+	s.silent("web-2")
+	a := s.api(nil)
+	pause := map[string]any{"subscriber": "server", "action": "pause", "wait": "2s"}
+	var sum output.Call
+	a.call("POST", "/events", pause, 200, &sum)
+	require.Equal(t, 2, sum.Matched)
+	require.Equal(t, 1, sum.Done)
+	require.Equal(t, []string{"web-2"}, sum.MissingServers)
+
+	for _, wait := range []string{"", "0", "0s"} {
+		pause["wait"] = wait
+		var published output.Published
+		a.call("POST", "/events", pause, 202, &published)
+		var out apiOutcome
+		s.await("the answer of the one that lives, though nobody waits", func() bool {
+			a.call("GET", "/events/"+published.EventID, nil, 200, &out)
+			return out.Counts["done"] == 1
+		})
+		require.Equal(t, "running", out.State)
+	}
+}
+
+func TestKillByTheAPIWantsTheNumberThatADryRunHasSaid(t *testing.T) {
+	s := newSite(t, Config{})
+	s.silent("web-1")
+	s.silent("web-2")
+	a := s.api(nil)
+	kill := map[string]any{"subscriber": "server", "action": "kill"}
+	require.Contains(t, a.wrong("POST", "/events", kill, 422), "matched: 2")
+	kill["matched"] = 1
+	require.Contains(t, a.wrong("POST", "/events", kill, 409), "now it is 2")
+	kill["matched"] = 0
+	a.wrong("POST", "/events", kill, 409)
+	kill["matched"], kill["dry_run"] = 7, true
+	var match output.Match
+	a.call("POST", "/events", kill, 200, &match)
+	require.Equal(t, 2, match.Matched)
+	require.Zero(t, s.published())
+	delete(kill, "dry_run")
+	kill["matched"] = 2
+	a.call("POST", "/events", kill, 202, nil)
+	require.Equal(t, 1, s.published())
+	a.call("POST", "/events", map[string]any{"subscriber": "server", "action": "kill", "target": output.Target{Servers: []string{"web-1"}}}, 202, nil)
+	require.Equal(t, 2, s.published(), "one is no mistake")
 }

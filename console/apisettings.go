@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -61,9 +60,6 @@ func (c *Console) apiDeclarations(r *request) error {
 
 func (c *Console) apiHistory(r *request) error {
 	q := r.URL.Query()
-	if err := only(q, "path", "limit"); err != nil {
-		return err
-	}
 	under, err := underOf(q)
 	if err != nil {
 		return err
@@ -135,9 +131,6 @@ func (c *Console) apiSet(r *request) error {
 
 func (c *Console) apiUnset(r *request) error {
 	q := r.URL.Query()
-	if err := only(q, "path", "scope", "if_version", "refresh"); err != nil {
-		return err
-	}
 	scope, err := c.placeOf(q.Get("path"), q.Get("scope"))
 	if err != nil {
 		return err
@@ -150,13 +143,17 @@ func (c *Console) apiUnset(r *request) error {
 		}
 		version = &n
 	}
+	refresh, err := flagOf(q, "refresh")
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
 	changed, err := c.editor(ctx, r.user).Remove(ctx, q.Get("path"), scope, version)
 	if err != nil {
 		return err
 	}
-	return c.answerChanged(r, changed, slices.Contains([]string{"1", "true"}, q.Get("refresh")), settings.Concerned(scope))
+	return c.answerChanged(r, changed, refresh, settings.Concerned(scope))
 }
 
 // placeOf checks where a setting is.

@@ -45,7 +45,10 @@ const (
 func auditFilterOf(form url.Values) (f server.AuditFilter, err error) {
 	f = server.AuditFilter{
 		Since: auditSince, Subscriber: strings.TrimSpace(form.Get("subscriber")), Action: strings.TrimSpace(form.Get("action")),
-		User: strings.TrimSpace(form.Get("user")), Server: strings.TrimSpace(form.Get("server")), Failed: form.Get("failed") != "", Limit: auditShown,
+		User: strings.TrimSpace(form.Get("user")), Server: strings.TrimSpace(form.Get("server")), Limit: auditShown,
+	}
+	if f.Failed, err = flagOf(form, "failed"); err != nil {
+		return f, err
 	}
 	if text := strings.TrimSpace(form.Get("since")); text != "" {
 		if f.Since, err = time.ParseDuration(text); err != nil || f.Since < 0 {
@@ -98,14 +101,42 @@ func (c *Console) auditPage(r *request) error {
 
 // purgeLost removes the lost servers from the registry, on record.
 func (c *Console) purgeLost(r *request) (purged []server.Entry, err error) {
-	err = c.registry.Perform(r.Context(), server.Deed{
-		Subscriber: "servers", Action: "purge", Parameters: bson.D{}, Publisher: c.publisher(r.user),
-	}, func(ctx context.Context) (err error) {
+	err = c.purgeOnRecord(r, bson.D{}, event.Target{}, func(ctx context.Context) (err error) {
 		purged, err = c.registry.Purge(ctx)
 		return err
 	})
-	c.fleet.forget()
 	return purged, err
+}
+
+// purgeOne removes a lost server from the registry, on record.
+func (c *Console) purgeOne(r *request, id bson.ObjectID) (e server.Entry, err error) {
+	entries, err := c.registry.List(r.Context())
+	if err != nil {
+		return e, err
+	}
+	i := slices.IndexFunc(entries, func(e server.Entry) bool { return e.ID == id })
+	if i < 0 {
+		return e, errNoServer
+	}
+	e = entries[i]
+	alive := &pageError{http.StatusConflict, e.Name + " is not lost, so it stays: stop it, then it leaves by itself"}
+	if !e.Lost() {
+		return e, alive
+	}
+	return e, c.purgeOnRecord(r, bson.D{{Key: "server", Value: e.Name}}, event.Target{ServerIDs: []bson.ObjectID{id}}, func(ctx context.Context) error {
+		gone, err := c.registry.PurgeOne(ctx, e)
+		if err == nil && !gone {
+			return alive
+		}
+		return err
+	})
+}
+
+func (c *Console) purgeOnRecord(r *request, parameters bson.D, whom event.Target, do func(context.Context) error) error {
+	defer c.fleet.forget()
+	return c.registry.Perform(r.Context(), server.Deed{
+		Subscriber: "servers", Action: "purge", Parameters: parameters, Target: whom, Publisher: c.publisher(r.user),
+	}, do)
 }
 
 func (c *Console) purge(r *request) error {

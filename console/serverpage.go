@@ -30,6 +30,9 @@ type workerView struct {
 // fact is a line of a list.
 type fact struct{ Name, Value, Class string }
 
+// errNoServer is of an id that is not in the registry.
+var errNoServer = &pageError{http.StatusNotFound, "no server with this id is in the registry: it has left, or was purged"}
+
 // recentEvents is how many events a server's page shows.
 const recentEvents = 20
 
@@ -41,7 +44,7 @@ func (c *Console) serverView(ctx context.Context, id bson.ObjectID) (*serverView
 	case one == nil && s.Err != nil:
 		return nil, s.Err
 	case one == nil:
-		return nil, &pageError{http.StatusNotFound, "no server with this id is in the registry: it has left, or was purged"}
+		return nil, errNoServer
 	}
 	v := &serverView{row: one, Actions: one.Entry.Actions}
 	for _, w := range one.Server.Workers {

@@ -83,10 +83,7 @@ func (r *Registry) Purge(ctx context.Context) ([]Entry, error) {
 	}
 	var purged []Entry
 	for _, e := range entries {
-		if !e.Lost() {
-			continue
-		}
-		gone, err := r.removeUnchanged(ctx, e)
+		gone, err := r.PurgeOne(ctx, e)
 		if err != nil {
 			return purged, err
 		}
@@ -95,6 +92,15 @@ func (r *Registry) Purge(ctx context.Context) ([]Entry, error) {
 		}
 	}
 	return purged, nil
+}
+
+// PurgeOne removes a server whose entry was read just now. It reports whether it has:
+// one that is not lost, or has beaten since, stays.
+func (r *Registry) PurgeOne(ctx context.Context, e Entry) (bool, error) {
+	if !e.Lost() {
+		return false, nil
+	}
+	return r.removeUnchanged(ctx, e)
 }
 
 // removeUnchanged removes an entry unless it has beaten since it was read.

@@ -298,6 +298,23 @@ func TestPurgeRemovesTheLostAlone(t *testing.T) {
 	require.Len(t, f.entries(), 2)
 }
 
+func TestPurgeOfOneLeavesTheLivingAlone(t *testing.T) {
+	f := newFleet(t)
+	f.age(bson.ObjectID{1}, "lost-1", time.Hour)
+	f.age(bson.ObjectID{2}, "lost-2", time.Hour)
+	f.age(bson.ObjectID{3}, "late", 30*time.Second)
+	read := f.entries()
+	_, err := f.db.Collection(server.ServersCollection).UpdateByID(t.Context(), bson.ObjectID{2},
+		bson.D{{Key: "$currentDate", Value: bson.D{{Key: "heartbeat.at", Value: true}}}})
+	require.NoError(t, err)
+	for name, want := range map[string]bool{"lost-1": true, "lost-2": false, "late": false} { // lost-2 has come back since
+		gone, err := f.PurgeOne(t.Context(), read[name])
+		require.NoError(t, err)
+		require.Equal(t, want, gone, name)
+	}
+	require.Len(t, f.entries(), 2)
+}
+
 func TestEntryRemovedFromOutsideComesBack(t *testing.T) {
 	f := newFleet(t)
 	cfg := named("a")
