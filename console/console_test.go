@@ -288,6 +288,7 @@ func TestFormsAreCheckedBeforeAnythingIsPublished(t *testing.T) {
 		"look who would be reached":   {"subscriber", "server", "action", "pause"},
 		"no JSON object":              {"subscriber", "server", "action", "pause", "mode", "json", "json", "{"},
 		"the form names no action":    {"subscriber", "server"},
+		"server id: it is empty":      {"subscriber", "server", "action", "pause", "id", "", "matched", "1"},
 		"has 24 hexadecimal digits":   {"subscriber", "server", "action", "pause", "id", "7"},
 		"it does not know the parame": {"subscriber", "server", "action", "pause", "mode", "json", "json", `{"wings": 2}`, "matched", "1"},
 	} {

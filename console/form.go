@@ -241,7 +241,11 @@ func actionsOf(entries []server.Entry) []known {
 
 // targetOf reads who is meant.
 func targetOf(form url.Values) (t event.Target, err error) {
-	for _, text := range list(form["id"]) {
+	ids := list(form["id"])
+	if len(ids) == 0 && len(form["id"]) > 0 { // no id must not mean every server
+		return t, errors.New("server id: it is empty")
+	}
+	for _, text := range ids {
 		id, err := parseID(text)
 		if err != nil {
 			return t, fmt.Errorf("server id: %w", err)
