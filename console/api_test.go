@@ -148,7 +148,11 @@ func TestTheAPIIsAsTheDocumentSays(t *testing.T) {
 	require.Equal(t, 2, fleet.Counts["running"])
 	id := fleet.Servers[0].ID
 	a.call("GET", "/servers/"+id, nil, 200, nil)
-	a.call("GET", "/actions", nil, 200, nil)
+	var actions []version
+	a.call("GET", "/actions", nil, 200, &actions)
+	i := slices.IndexFunc(actions, func(v version) bool { return v.Subscriber == "server" && v.Action == "resize" })
+	require.ElementsMatch(t, []string{"web-1", "web-2"}, actions[i].Servers)
+	require.Equal(t, "integer", actions[i].Parameters[0].Type)
 
 	pause := map[string]any{"subscriber": "server", "action": "pause", "target": output.Target{Servers: []string{"web-*"}}}
 	pause["dry_run"] = true
@@ -176,7 +180,12 @@ func TestTheAPIIsAsTheDocumentSays(t *testing.T) {
 		return out.State == "complete"
 	})
 	require.Equal(t, "done", out.Servers[0].Kind)
-	a.call("GET", "/events/"+published.EventID+"/replies", nil, 200, nil)
+	require.Equal(t, 1, out.Call.Done)
+	require.Equal(t, published.EventID, out.Call.EventID)
+	var replies []output.Reply
+	a.call("GET", "/events/"+published.EventID+"/replies", nil, 200, &replies)
+	require.Len(t, replies, 1)
+	require.JSONEq(t, string(replies[0].Payload), string(out.Call.Replies[0].Payload))
 	var stream apiStream
 	s.await("the events", func() bool {
 		a.call("GET", "/events?subscriber=server&limit=10", nil, 200, &stream)
@@ -485,6 +494,7 @@ func TestTheAPIWaitsAsLongAsItWasTold(t *testing.T) {
 			return out.Counts["done"] == 1
 		})
 		require.Equal(t, "running", out.State)
+		require.Nil(t, out.Call)
 	}
 }
 
