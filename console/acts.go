@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/fleetcast/fleetcast/event"
+	"github.com/fleetcast/fleetcast/internal/output"
 )
 
 const (
@@ -142,4 +143,22 @@ func (a *act) keep(list *[]event.Reply, r event.Reply) {
 	}
 	a.size += len(r.Payload.Value) + len(r.Error)
 	*list = append(*list, r)
+}
+
+// call is how it went with all answers; nil if it still goes, or went wrong before the end.
+func (a *act) call() *output.Call {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.over || a.err != nil {
+		return nil
+	}
+	call := output.ToCall(a.event, a.sum, a.finals)
+	return &call
+}
+
+// failed is why it could not be published, or its answers not be read.
+func (a *act) failed() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
 }

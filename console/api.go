@@ -260,12 +260,6 @@ func purgedOf(e server.Entry) output.Member {
 	return output.Member{ID: e.ID.Hex(), Name: e.Name, Host: e.Host, PID: e.PID}
 }
 
-// apiAction is an action that living servers have.
-type apiAction struct {
-	event.ActionInfo
-	Servers int `json:"servers"` // how many
-}
-
 func (c *Console) apiActions(r *request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
@@ -273,14 +267,13 @@ func (c *Console) apiActions(r *request) error {
 	if err != nil {
 		return err
 	}
-	out := []apiAction{}
-	for _, k := range actionsOf(entries) {
-		if k.Parameters == nil {
-			k.Parameters = []event.ParameterInfo{}
+	all := versionsOf(entries)
+	for i := range all {
+		if all[i].Parameters == nil {
+			all[i].Parameters = []event.ParameterInfo{}
 		}
-		out = append(out, apiAction(k))
 	}
-	return r.answer(http.StatusOK, out)
+	return r.answer(http.StatusOK, all)
 }
 
 // apiStream are the events of late.
@@ -329,6 +322,7 @@ type apiOutcome struct {
 	Error      string         `json:"error"`     // why it could not be published, or answers not be read
 	Counts     map[string]int `json:"counts"`
 	Servers    []apiAnswer    `json:"servers"`
+	Call       *output.Call   `json:"call"` // with all answers; null while it runs, and of events that others have published
 }
 
 type apiAnswer struct {
@@ -365,6 +359,9 @@ func (c *Console) apiEvent(r *request) error {
 	}
 	for _, a := range o.Answers {
 		out.Servers = append(out.Servers, apiAnswer{a.ServerID, a.Server, a.Kind, a.DurationMS, a.Says})
+	}
+	if a := c.acts.find(id); a != nil && !o.Running {
+		out.Call = a.call()
 	}
 	return r.answer(http.StatusOK, out)
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -148,7 +149,11 @@ func TestTheAPIIsAsTheDocumentSays(t *testing.T) {
 	require.Equal(t, 2, fleet.Counts["running"])
 	id := fleet.Servers[0].ID
 	a.call("GET", "/servers/"+id, nil, 200, nil)
-	a.call("GET", "/actions", nil, 200, nil)
+	var actions []version
+	a.call("GET", "/actions", nil, 200, &actions)
+	i := slices.IndexFunc(actions, func(v version) bool { return v.Subscriber == "server" && v.Action == "resize" })
+	require.ElementsMatch(t, []string{"web-1", "web-2"}, actions[i].Servers)
+	require.Equal(t, "integer", actions[i].Parameters[0].Type)
 
 	pause := map[string]any{"subscriber": "server", "action": "pause", "target": output.Target{Servers: []string{"web-*"}}}
 	pause["dry_run"] = true
@@ -176,7 +181,12 @@ func TestTheAPIIsAsTheDocumentSays(t *testing.T) {
 		return out.State == "complete"
 	})
 	require.Equal(t, "done", out.Servers[0].Kind)
-	a.call("GET", "/events/"+published.EventID+"/replies", nil, 200, nil)
+	require.Equal(t, 1, out.Call.Done)
+	require.Equal(t, published.EventID, out.Call.EventID)
+	var replies []output.Reply
+	a.call("GET", "/events/"+published.EventID+"/replies", nil, 200, &replies)
+	require.Len(t, replies, 1)
+	require.JSONEq(t, string(replies[0].Payload), string(out.Call.Replies[0].Payload))
 	var stream apiStream
 	s.await("the events", func() bool {
 		a.call("GET", "/events?subscriber=server&limit=10", nil, 200, &stream)
@@ -485,6 +495,7 @@ func TestTheAPIWaitsAsLongAsItWasTold(t *testing.T) {
 			return out.Counts["done"] == 1
 		})
 		require.Equal(t, "running", out.State)
+		require.Nil(t, out.Call)
 	}
 }
 
@@ -510,4 +521,72 @@ func TestKillByTheAPIWantsTheNumberThatADryRunHasSaid(t *testing.T) {
 	require.Equal(t, 1, s.published())
 	a.call("POST", "/events", map[string]any{"subscriber": "server", "action": "kill", "target": output.Target{Servers: []string{"web-1"}}}, 202, nil)
 	require.Equal(t, 2, s.published(), "one is no mistake")
+}
+
+// app is a subscriber of an application.
+type app struct{}
+
+func (app) Name() string { return "app" }
+
+func (app) Actions() []event.Action {
+	type login struct {
+		User     string `bson:"user" validate:"required"`
+		Password string `bson:"password" fleetcast:"secret"`
+	}
+	return []event.Action{
+		event.On("login", func(context.Context, login) error { return nil }),
+		event.On("anything", func(context.Context, bson.Raw) error { return nil }),
+	}
+}
+
+func TestActionsOfAnApplicationByTheAPI(t *testing.T) {
+	s := newSite(t, Config{Users: users(t)})
+	s.startAs(server.Config{Bus: event.Config{Identity: event.Identity{Name: "web-1"}}}, busy, app{})
+	otto := s.api(func(r *http.Request) { r.SetBasicAuth("otto", "ottootto") })
+	publish := func(action string, parameters map[string]any) map[string]any {
+		return map[string]any{"subscriber": "app", "action": action, "parameters": parameters, "wait": "20s"}
+	}
+	require.Contains(t, otto.wrong("POST", "/events", publish("login", nil), 422), "parameters.user: this one is required")
+	require.Contains(t, otto.wrong("POST", "/events", publish("login", map[string]any{"user": 7, "password": true}), 422), "parameters.password: it is of type boolean, and must be text")
+	require.Contains(t, otto.wrong("POST", "/events", publish("login", map[string]any{"user": "a", "wings": 2}), 403), "needs admin")
+	require.Zero(t, s.published())
+	otto.call("POST", "/events", publish("login", map[string]any{"user": "a"}), 200, nil)
+	otto.call("POST", "/events", publish("anything", map[string]any{"wings": 2}), 200, nil)
+}
+
+func TestTheAPINeverShowsSecrets(t *testing.T) {
+	s := newSite(t, Config{Keyring: keys(t)})
+	s.startAs(server.Config{Bus: event.Config{Identity: event.Identity{Name: "web-1"}}}, busy, app{})
+	a := s.api(nil)
+	shown := func(text string) {
+		t.Helper()
+		require.NotContains(t, text, "hunter")
+		require.Contains(t, text, event.Hidden)
+	}
+
+	var changed apiChanged
+	set := map[string]any{"path": "app/secret/key", "value": "hunter2", "undeclared": true}
+	shown(a.call("PUT", "/settings", set, 200, &changed))
+	require.True(t, changed.Setting.Secret)
+	set["value"] = "hunter3"
+	shown(a.call("PUT", "/settings", set, 200, nil))
+	shown(a.call("GET", "/settings", nil, 200, nil))
+	shown(a.call("GET", "/settings/history", nil, 200, nil))
+	set["if_version"] = 7
+	require.NotContains(t, a.call("PUT", "/settings", set, 409, nil), "hunter")
+	shown(a.call("DELETE", "/settings?path=app/secret/key", nil, 200, nil))
+	shown(a.call("GET", "/audit?subscriber=config", nil, 200, nil))
+
+	in := map[string]any{"subscriber": "app", "action": "login", "parameters": map[string]any{"user": "a", "password": "hunter2"}, "wait": "20s"}
+	var sum output.Call
+	require.NotContains(t, a.call("POST", "/events", in, 200, &sum), "hunter")
+	require.Equal(t, 1, sum.Done)
+	require.NotContains(t, a.call("GET", "/events/"+sum.EventID, nil, 200, nil), "hunter")
+	var stream apiStream
+	s.await("the event", func() bool {
+		text := a.call("GET", "/events?subscriber=app", nil, 200, &stream)
+		require.NotContains(t, text, "hunter")
+		return len(stream.Events) == 1
+	})
+	require.JSONEq(t, `{"user": "a", "password": "****"}`, string(stream.Events[0].Parameters))
 }

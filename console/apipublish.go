@@ -140,13 +140,11 @@ func (c *Console) apiPublish(r *request) error {
 			return r.Context().Err()
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch {
-	case a.err != nil:
-		return a.err
-	case a.over && in.Wait != "":
-		return r.answer(http.StatusOK, output.ToCall(d.event, a.sum, a.finals))
+	if err := a.failed(); err != nil {
+		return err
+	}
+	if call := a.call(); call != nil && in.Wait != "" {
+		return r.answer(http.StatusOK, call)
 	}
 	return r.answer(http.StatusAccepted, publishedOf(d))
 }

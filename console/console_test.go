@@ -76,12 +76,16 @@ func (s *site) start(source worker.Source, names ...string) {
 	}
 }
 
-// startAs runs one server until the test ends.
-func (s *site) startAs(cfg server.Config, source worker.Source) {
+// startAs runs one server until the test ends, with subscribers of its own.
+func (s *site) startAs(cfg server.Config, source worker.Source, own ...event.Subscriber) {
 	s.t.Helper()
 	cfg.ShutdownTimeout, cfg.Pool.Grace = 100*time.Millisecond, 200*time.Millisecond
 	srv, err := server.Open(s.t.Context(), s.db, source, cfg)
 	require.NoError(s.t, err)
+	for _, one := range own {
+		_, err := srv.Bus().Subscribe(one)
+		require.NoError(s.t, err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Run(ctx) }()

@@ -186,56 +186,64 @@ func jsonParameters(text string) (bson.D, error) {
 	return doc, nil
 }
 
-// known is an action of the fleet.
-type known struct {
+// version is an action as some of the living servers describe it.
+type version struct {
 	event.ActionInfo
-	Servers int // that have it so
+	Servers []string `json:"servers"`
 }
 
-// actionsOf returns the actions that living servers have, by subscriber and action; where
-// servers of several versions describe one differently, as most of them do.
-func actionsOf(entries []server.Entry) []known {
-	type version struct {
-		info    event.ActionInfo
-		servers int
-	}
-	byName := map[string][]version{}
-	add := func(info event.ActionInfo) {
-		name := info.Subscriber + " " + info.Action
-		text := fmt.Sprint(info)
-		i := slices.IndexFunc(byName[name], func(v version) bool { return fmt.Sprint(v.info) == text })
-		if i < 0 {
-			byName[name] = append(byName[name], version{info, 1})
-			return
-		}
-		byName[name][i].servers++
-	}
+// versionsOf returns the actions that living servers have, by subscriber and action.
+func versionsOf(entries []server.Entry) []version {
+	all, at := []version{}, map[string]int{}
 	for _, e := range entries {
 		if e.Lost() {
 			continue
 		}
 		for subscriber, actions := range e.Actions {
 			for _, action := range actions {
+				info := event.ActionInfo{Subscriber: subscriber, Action: action, Free: true} // of an older version, which has no table
 				if i := slices.IndexFunc(e.Table, func(a event.ActionInfo) bool { return a.Subscriber == subscriber && a.Action == action }); i >= 0 {
-					add(e.Table[i])
-				} else { // of an older version, which has no table
-					add(event.ActionInfo{Subscriber: subscriber, Action: action, Free: true})
+					info = e.Table[i]
 				}
+				text := fmt.Sprintf("%#v", info)
+				i, there := at[text]
+				if !there {
+					i, all = len(all), append(all, version{ActionInfo: info})
+					at[text] = i
+				}
+				all[i].Servers = append(all[i].Servers, e.Name)
 			}
 		}
 	}
-	var all []known
-	for _, versions := range byName {
-		most := slices.MaxFunc(versions, func(a, b version) int { return cmp.Compare(a.servers, b.servers) })
-		n := 0
-		for _, v := range versions {
-			n += v.servers
-		}
-		all = append(all, known{most.info, n})
-	}
-	slices.SortFunc(all, func(a, b known) int {
+	slices.SortStableFunc(all, func(a, b version) int {
 		return cmp.Or(cmp.Compare(a.Subscriber, b.Subscriber), cmp.Compare(a.Action, b.Action))
 	})
+	return all
+}
+
+// known is an action of the fleet.
+type known struct {
+	event.ActionInfo
+	Servers int // that have it
+}
+
+// actionsOf returns the actions that living servers have, by subscriber and action; where
+// servers of several versions describe one differently, as most of them do.
+func actionsOf(entries []server.Entry) []known {
+	var all []known
+	most := 0 // servers that describe the last one of all as it is there
+	for _, v := range versionsOf(entries) {
+		n := len(v.Servers)
+		last := len(all) - 1
+		if last < 0 || all[last].Subscriber != v.Subscriber || all[last].Action != v.Action {
+			all, most = append(all, known{v.ActionInfo, n}), n
+			continue
+		}
+		all[last].Servers += n
+		if n > most {
+			all[last].ActionInfo, most = v.ActionInfo, n
+		}
+	}
 	return all
 }
 

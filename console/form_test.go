@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"net/url"
 	"testing"
 	"time"
@@ -81,6 +82,11 @@ func TestActionsAreThoseOfTheLiving(t *testing.T) {
 	require.Equal(t, "new", got[0].Doc, "as most have it")
 	require.Equal(t, 4, got[0].Servers)
 	require.True(t, got[1].Free, "an old server does not describe what it knows")
+	var versions []string
+	for _, v := range versionsOf([]server.Entry{entry("c", false, "other"), entry("a", false, "new"), entry("b", false, "new"), entry("d", true, "lost"), old}) {
+		versions = append(versions, fmt.Sprint(v.Subscriber, " ", v.Action, " ", v.Doc, v.Servers))
+	}
+	require.Equal(t, []string{"app flush other[c]", "app flush new[a b]", "app flush [old]", "app sync [old]"}, versions)
 }
 
 func TestWaitsAsLongAsTheActionTakes(t *testing.T) {

@@ -93,15 +93,21 @@ func TestSettingsAreForAdmins(t *testing.T) {
 	require.Empty(t, list)
 }
 
-func TestSecretSettingsAreNeverShown(t *testing.T) {
-	keys, err := config.KeyringFromEnv(func(name string) string {
+// keys are some to encrypt settings with.
+func keys(t testing.TB) *config.Keyring {
+	t.Helper()
+	ring, err := config.KeyringFromEnv(func(name string) string {
 		if name == config.KeyVariable {
 			return "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 		}
 		return ""
 	})
 	require.NoError(t, err)
-	s := newSite(t, Config{Keyring: keys})
+	return ring
+}
+
+func TestSecretSettingsAreNeverShown(t *testing.T) {
+	s := newSite(t, Config{Keyring: keys(t)})
 	c := s.client()
 	res := c.post("/settings/set", "path", "app/secret/key", "scope", "global", "if_version", "0", "value", "hunter2", "undeclared", "1")
 	require.Equal(t, http.StatusSeeOther, res.status, res.body)
