@@ -22,7 +22,7 @@ PEERS ?=
 
 # What users of the library import, and what must not come with it.
 LIBRARIES := config console event logging server subscribers worker
-NOT_LINKED := $(MODULE)/(console$$$$|embedded|internal/(cli|faultproxy|teststore))|github.com/FerretDB|modernc.org|github.com/spf13|github.com/stretchr|go.uber.org/goleak|^testing$$$$
+NOT_LINKED := $(MODULE)/(console$$$$|embedded|internal/(cli|faultproxy|teststore))|github.com/FerretDB|modernc.org|github.com/spf13|github.com/stretchr|github.com/getkin|go.uber.org/goleak|^testing$$$$
 
 # Modules of their own, beside the main one.
 MODULES := examples bench/peers
