@@ -71,6 +71,16 @@ func TestFlagsFromTheEnvironment(t *testing.T) {
 	require.Contains(t, errs, "--uri", "who is meant is said by hand alone")
 }
 
+// TestAnEmptyFlagIsNotForEverybody, as of a script whose variable is not set.
+func TestAnEmptyFlagIsNotForEverybody(t *testing.T) {
+	for _, command := range []string{"stop", "kill", "pause", "servers", "ping"} {
+		for _, flag := range []string{"--server", "--server-id", "--host", "--label", "--pid"} {
+			_, errs, code := execute(t, nil, command, flag, "", "--uri", "mongodb://127.0.0.1:1/x", "--timeout", "1s")
+			require.Equal(t, exitUsage, code, "%s %s: %s", command, flag, errs)
+		}
+	}
+}
+
 func TestParameters(t *testing.T) {
 	for name, test := range map[string]struct {
 		flags parameterFlags

@@ -23,6 +23,8 @@ type targetFlags struct {
 	labels    []string
 	limit     string
 	dryRun    bool
+
+	changed func(flag string) bool // nil when they are no flags
 }
 
 func (a *app) addTargetFlags(cmd *cobra.Command) *targetFlags {
@@ -37,8 +39,8 @@ func (a *app) addTargetFlags(cmd *cobra.Command) *targetFlags {
 
 // addServerFilters adds the flags that choose servers.
 func (a *app) addServerFilters(cmd *cobra.Command) *targetFlags {
-	t := &targetFlags{}
 	f := cmd.Flags()
+	t := &targetFlags{changed: f.Changed}
 	f.StringSliceVar(&t.serverIDs, "server-id", nil, "only the server with this id (repeatable)")
 	f.StringSliceVar(&t.names, "server", nil, "only servers with this name, or matching this pattern such as 'web-*' (repeatable)")
 	f.StringSliceVar(&t.hosts, "host", nil, "only servers on this host, or matching this pattern (repeatable)")
@@ -71,6 +73,12 @@ func byHandAlone(cmd *cobra.Command, flags ...string) {
 // target parses the flags.
 func (t *targetFlags) target() (event.Target, error) {
 	target := event.Target{Names: t.names, Hosts: t.hosts, PIDs: t.pids, WorkerIDs: t.workerIDs}
+	// A variable of a script that is not set must not make "one" mean "all".
+	for flag, n := range map[string]int{"server-id": len(t.serverIDs), "server": len(t.names), "host": len(t.hosts), "label": len(t.labels)} {
+		if n == 0 && t.changed != nil && t.changed(flag) {
+			return target, usageError("--%s is empty: leave it out to mean all servers", flag)
+		}
+	}
 	for _, text := range t.serverIDs {
 		id, err := bson.ObjectIDFromHex(text)
 		if err != nil {
